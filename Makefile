@@ -1,0 +1,45 @@
+# Everything a developer or CI runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check format protos clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## create .venv with everything in it
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	@touch $@
+
+demo: $(INSTALLED)  ## the whole road: data, fit, serve, replay, report
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh
+
+test: $(INSTALLED)  ## the fast tests, under 3 minutes
+	$(BIN)/python -m pytest -q -m 'not slow'
+
+test-all: $(INSTALLED)  ## every test
+	$(BIN)/python -m pytest -q
+
+check: $(INSTALLED)  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+protos: $(INSTALLED)  ## write the gRPC stubs from proto/
+	$(BIN)/python proto/generate.py
+
+clean:  ## remove what was built, and the environment
+	rm -rf $(VENV) build report studies models .mypy_cache .ruff_cache .pytest_cache

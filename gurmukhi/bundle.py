@@ -1,0 +1,257 @@
+"""Read, verify and publish model bundles: `models/<name>/<version>/`.
+
+A bundle is the five files FILES and a manifest with their sha256. The manifest is written last,
+into a folder outside the repository that is renamed into place: a bundle that can be seen was
+finished. Everything here raises BundleError with the file and what is wrong with it.
+"""
+
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gurmukhi.errors import BundleError
+from gurmukhi.image import SIDE
+from gurmukhi.labels import CLASS_COUNT
+
+MODEL: Final = "model.onnx"
+EVALUATION: Final = "evaluation.json"
+GOLDEN: Final = "golden.npz"
+CARD: Final = "MODEL_CARD.md"
+FILES: Final = (MODEL, EVALUATION, GOLDEN, CARD)
+MANIFEST: Final = "manifest.json"
+FORMAT_VERSION: Final = 1
+PLATFORM: Final = "onnx_onnxv1"
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A tensor that a graph takes or gives; -1 in `shape` is a dimension of any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataOrigin:
+    """Which data a model was fitted and evaluated on."""
+
+    source: str  # "real", "synthetic" or "local"
+    train_sha256: str
+    train_images: int
+    test_sha256: str
+    test_images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle is and how it came to be."""
+
+    name: str
+    version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...]  # (10,) the glyphs of the classes
+    data: DataOrigin
+    seed: int
+    hyperparameters: dict[str, Any]
+    selection: dict[str, Any]  # how the hyper-parameters were chosen, with the evidence
+    libraries: dict[str, str]
+    opset: int
+    parity: dict[str, Any]
+    score_tolerance: float  # served scores may differ from the native ones by this much
+    files: dict[str, str]  # name -> sha256
+    platform: str = PLATFORM
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def model_sha256(self) -> str:
+        return self.files[MODEL]
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """Synthetic images with the native model's answers, for a server to prove itself on."""
+
+    images: NDArray[np.uint8]  # (N, 32, 32)
+    digits: NDArray[np.int64]  # (N,)
+    scores: NDArray[np.float32]  # (N, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle on disk whose manifest has been read; `read` verifies each file as it is used."""
+
+    folder: Path
+    manifest: Manifest
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file whose sha256 is the manifest's."""
+        path = self.folder / name
+        data = _read_bytes(path)
+        actual, expected = hashlib.sha256(data).hexdigest(), self.manifest.files[name]
+        if actual != expected:
+            raise BundleError(f"{path}: sha256 is {actual}, the manifest says {expected}")
+        return data
+
+    def verify(self) -> None:
+        """Check the sha256 of every file."""
+        for name in self.manifest.files:
+            self.read(name)
+
+    def golden(self) -> Golden:
+        """The golden vectors."""
+        path = self.folder / GOLDEN
+        try:
+            with np.load(io.BytesIO(self.read(GOLDEN)), allow_pickle=False) as arrays:
+                golden = Golden(arrays["images"], arrays["digits"], arrays["scores"])
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{path}: not golden vectors ({error})") from error
+        count = len(golden.digits)
+        shapes = (golden.images.shape, golden.digits.shape, golden.scores.shape)
+        if not count or shapes != ((count, SIDE, SIDE), (count,), (count, CLASS_COUNT)):
+            raise BundleError(f"{path}: images, digits and scores have the shapes {shapes}")
+        return golden
+
+
+def find_bundles(repository: Path) -> list[Path]:
+    """The folders `<name>/<version>` of a model repository, by name and then by number."""
+    if not repository.is_dir():
+        raise BundleError(f"{repository}: no such model repository")
+    return [
+        folder / str(version)
+        for folder in sorted(repository.iterdir())
+        if _NAME.fullmatch(folder.name) and folder.is_dir()
+        for version in sorted(
+            int(entry.name)
+            for entry in folder.iterdir()
+            if _VERSION.fullmatch(entry.name) and entry.is_dir()
+        )
+    ]
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle's manifest and check that it belongs where it lies."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"{folder}: no {MANIFEST}, so the bundle was never finished")
+    manifest = _parse_manifest(path)
+    place = f"{folder.resolve().parent.name}/{folder.resolve().name}"
+    if place != f"{manifest.name}/{manifest.version}":
+        raise BundleError(f"{path}: is of {manifest.name}/{manifest.version}, but lies in {place}")
+    return Bundle(folder, manifest)
+
+
+@contextmanager
+def publishing(repository: Path, name: str, version: int) -> Iterator[Path]:
+    """Give a folder to write a bundle in, and rename it into the repository at the end.
+
+    The folder lies beside the repository; when the block raises it is removed and the
+    repository stays as it was.
+    """
+    repository = repository.absolute()
+    repository.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(
+        tempfile.mkdtemp(dir=repository.parent, prefix=f".{repository.name}-{name}-{version}-")
+    )
+    try:
+        yield unfinished
+        if not (unfinished / MANIFEST).is_file():
+            raise BundleError(f"{name}/{version}: the bundle has no manifest")
+        unfinished.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        target = repository / name / str(version)
+        target.parent.mkdir(exist_ok=True)
+        if target.exists():
+            target.rename(unfinished.with_name(f"{unfinished.name}-replaced"))
+        unfinished.rename(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(unfinished.with_name(f"{unfinished.name}-replaced"), ignore_errors=True)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, durably and last."""
+    for path in (folder / name for name in manifest.files):
+        with path.open("rb") as written:
+            os.fsync(written.fileno())
+    with (folder / MANIFEST).open("w", encoding="utf-8") as out:
+        json.dump(asdict(manifest), out, ensure_ascii=False, indent=2)
+        out.write("\n")
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def sha256_of_files(folder: Path) -> dict[str, str]:
+    """name -> sha256 of a bundle's files; raises BundleError where one is missing."""
+    return {name: hashlib.sha256(_read_bytes(folder / name)).hexdigest() for name in FILES}
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _parse_manifest(path: Path) -> Manifest:
+    try:
+        fields = json.loads(_read_bytes(path))
+        if fields["format_version"] != FORMAT_VERSION:
+            raise BundleError(
+                f"{path}: format_version is {fields['format_version']!r}, expected {FORMAT_VERSION}"
+            )
+        manifest = Manifest(
+            name=_typed(fields, "name", str),
+            version=_typed(fields, "version", int),
+            inputs=_tensors(fields["inputs"]),
+            outputs=_tensors(fields["outputs"]),
+            labels=tuple(map(str, fields["labels"])),
+            data=DataOrigin(**fields["data"]),
+            seed=_typed(fields, "seed", int),
+            hyperparameters=_typed(fields, "hyperparameters", dict),
+            selection=_typed(fields, "selection", dict),
+            libraries=_typed(fields, "libraries", dict),
+            opset=_typed(fields, "opset", int),
+            parity=_typed(fields, "parity", dict),
+            score_tolerance=float(fields["score_tolerance"]),
+            files={name: _typed(fields["files"], name, str) for name in FILES},
+            platform=_typed(fields, "platform", str),
+        )
+    except KeyError as error:
+        raise BundleError(f"{path}: {error.args[0]} is missing") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{path}: not a manifest ({error})") from error
+    if len(manifest.labels) != CLASS_COUNT:
+        raise BundleError(f"{path}: has {len(manifest.labels)} labels, expected {CLASS_COUNT}")
+    return manifest
+
+
+def _typed(fields: dict[str, Any], key: str, kind: type[_T]) -> _T:
+    value = fields[key]
+    if not isinstance(value, kind):
+        raise TypeError(f"{key} is {value!r:.80}, expected {kind.__name__}")
+    return value
+
+
+def _tensors(specs: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(str(spec["name"]), str(spec["datatype"]), tuple(map(int, spec["shape"])))
+        for spec in specs
+    )

@@ -1,0 +1,98 @@
+"""What every command shares: flags, exit codes, one-line errors, logging."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, NoReturn
+
+import gurmukhi
+from gurmukhi.errors import EXIT_BAD_DATA, GurmukhiError
+
+EXIT_USAGE: Final = 64
+EXIT_INTERRUPTED: Final = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and end with exit code 64."""
+
+    def __init__(self, prog: str, description: str, examples: Sequence[str] = ()) -> None:
+        epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples) if examples else None
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.add_argument("--version", action="version", version=f"%(prog)s {gurmukhi.__version__}")
+        self.add_argument("-v", "--verbose", action="store_true", help="say more on standard error")
+        self.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message} (try --help)\n")
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An argparse type for a whole number between two bounds."""
+    span = f"{least} or more" if most is None else f"{least} to {most}"
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {span}")
+        return value
+
+    return parse
+
+
+def positive_number(text: str) -> float:
+    """An argparse type for a finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def start_logging(*, verbose: bool, quiet: bool) -> None:
+    """Send plain log lines to standard error."""
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    for room in ("gurmukhi", "trainer", "server", "evaluator"):
+        logging.getLogger(room).setLevel(level)
+
+
+def run(
+    parser: Parser, command: Callable[[argparse.Namespace], int], argv: Sequence[str] | None
+) -> int:
+    """Parse, run and turn what a user can mend into one line and an exit code."""
+    arguments = parser.parse_args(argv)
+    start_logging(verbose=arguments.verbose, quiet=arguments.quiet)
+    try:
+        code = command(arguments)
+        sys.stdout.flush()
+    except GurmukhiError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"{parser.prog}: {_describe(error)}", file=sys.stderr)  # noqa: T201
+        return EXIT_BAD_DATA
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)  # noqa: T201
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _describe(error: OSError) -> str:
+    what = error.strerror or str(error)
+    return f"{error.filename}: {what}" if error.filename else what

@@ -1,0 +1,43 @@
+"""Score predicted labels: accuracy, class-wise accuracy, confusion matrix."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gurmukhi.labels import CLASS_COUNT
+
+Labels = NDArray[np.int64]  # (N,), each 0 to 9
+
+
+def accuracy(labels: Labels, predictions: Labels) -> float:
+    """The share of predictions that are right; raises ValueError where there is none to score."""
+    return float((_checked(labels, predictions) == predictions).mean())
+
+
+def class_wise_accuracy(labels: Labels, predictions: Labels) -> NDArray[np.float64]:
+    """(10,) for each class the one-vs-rest accuracy: images rightly called it or not it.
+
+    The published studies report this figure: mean of `(predicted == c) == (true == c)`.
+    """
+    _checked(labels, predictions)
+    classes = np.arange(CLASS_COUNT)[:, None]
+    return np.asarray(((predictions == classes) == (labels == classes)).mean(axis=1))
+
+
+def confusion_matrix(labels: Labels, predictions: Labels) -> NDArray[np.int64]:
+    """(10, 10) counts, the true class in rows and the predicted one in columns."""
+    _checked(labels, predictions)
+    cells = labels * CLASS_COUNT + predictions
+    counts = np.bincount(cells, minlength=CLASS_COUNT * CLASS_COUNT)
+    return counts.reshape(CLASS_COUNT, CLASS_COUNT).astype(np.int64)
+
+
+def _checked(labels: Labels, predictions: Labels) -> Labels:
+    if labels.shape != predictions.shape or labels.ndim != 1:
+        raise ValueError(f"labels {labels.shape} and predictions {predictions.shape} do not pair")
+    if not len(labels):
+        raise ValueError("an empty split has no accuracy")
+    for name, values in (("label", labels), ("prediction", predictions)):
+        if values.min() < 0 or values.max() >= CLASS_COUNT:
+            wrong = values[(values < 0) | (values >= CLASS_COUNT)][0]
+            raise ValueError(f"the {name} {wrong} is none of 0 to {CLASS_COUNT - 1}")
+    return labels

@@ -1,0 +1,1 @@
+"""Fits the models, measures them, and exports them as bundles that can be served."""
