@@ -1,0 +1,1 @@
+"""Holds a running server against what was measured offline, and reports."""

@@ -1,0 +1,1 @@
+"""Serves a model repository over gRPC, with metrics over HTTP."""

@@ -1,0 +1,111 @@
+"""Run tasks in processes of their own, a few at a time, with word of how they get on."""
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any, Final, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Tell = Callable[[Any], None]
+
+# Each worker computes on one thread: two workers on two cores then do not compete, and torch's
+# sums are always in the same order.
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def run_tasks(
+    function: Callable[[Task, Tell], Result],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    on_word: Callable[[Task, Any], None],
+) -> Iterator[tuple[Task, Result]]:
+    """Call `function(task, tell)` for each task in `jobs` processes; yield results as they come.
+
+    What a task tells reaches `on_word` here. An error in a task is raised here; leaving the
+    iteration early, by an error or an interrupt, ends the processes.
+    """
+    waiting = deque(tasks)
+    context = multiprocessing.get_context("spawn")
+    workers: dict[Any, tuple[Any, Any]] = {}  # connection -> process, the task that it has
+    try:
+        for _ in range(min(jobs, len(waiting))):
+            here, there = context.Pipe()
+            with _one_thread():
+                process = context.Process(target=_work, args=(there, function), daemon=True)
+                process.start()
+            there.close()
+            workers[here] = (process, None)
+            _give(workers, here, waiting)
+        while workers:
+            for connection in wait(list(workers)):
+                process, task = workers[connection]
+                kind, value = _receive(connection, process)
+                if kind == "word":
+                    on_word(task, value)
+                    continue
+                if kind == "error":
+                    raise value
+                _give(workers, connection, waiting)
+                yield task, value
+    finally:
+        for connection, (process, _) in workers.items():
+            process.terminate()
+            process.join()
+            connection.close()
+
+
+def _give(workers: dict[Any, tuple[Any, Any]], connection: Any, waiting: deque[Any]) -> None:
+    """Hand a worker its next task, or send it home."""
+    process, _ = workers[connection]
+    if waiting:
+        task = waiting.popleft()
+        workers[connection] = (process, task)
+        connection.send(task)
+        return
+    connection.close()  # its end of the pipe closes, and it returns
+    del workers[connection]
+    process.join()
+
+
+def _receive(connection: Any, process: Any) -> tuple[str, Any]:
+    try:
+        kind, value = connection.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"a worker process died with exit code {process.exitcode}") from None
+    return kind, value
+
+
+class _one_thread:  # noqa: N801 - reads as the context that it is
+    """Have processes that are started inside compute on one thread."""
+
+    def __enter__(self) -> None:
+        self._before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _work(connection: Connection, function: Callable[[Any, Tell], Any]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us; a trace helps nobody
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        try:
+            result = function(task, lambda word: connection.send(("word", word)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
+            connection.send(("error", error))
+            return
+        connection.send(("result", result))
