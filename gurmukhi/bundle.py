@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -77,7 +77,7 @@ class Manifest:
     opset: int
     parity: dict[str, Any]
     score_tolerance: float  # served scores may differ from the native ones by this much
-    files: dict[str, str]  # name -> sha256
+    files: dict[str, str] = field(default_factory=dict)  # name -> sha256, set when written
     platform: str = PLATFORM
     format_version: int = FORMAT_VERSION
 
@@ -187,7 +187,8 @@ def publishing(repository: Path, name: str, version: int) -> Iterator[Path]:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, durably and last."""
+    """Write the manifest, durably and last, with the sha256 of the files that are there."""
+    manifest = replace(manifest, files=_sha256_of_files(folder))
     for path in (folder / name for name in manifest.files):
         with path.open("rb") as written:
             os.fsync(written.fileno())
@@ -198,8 +199,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         os.fsync(out.fileno())
 
 
-def sha256_of_files(folder: Path) -> dict[str, str]:
-    """name -> sha256 of a bundle's files; raises BundleError where one is missing."""
+def _sha256_of_files(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(_read_bytes(folder / name)).hexdigest() for name in FILES}
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final, TypeVar
 
@@ -81,19 +82,18 @@ def _receive(connection: Any, process: Any) -> tuple[str, Any]:
     return kind, value
 
 
-class _one_thread:  # noqa: N801 - reads as the context that it is
+@contextmanager
+def _one_thread() -> Iterator[None]:
     """Have processes that are started inside compute on one thread."""
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    before = dict(os.environ)
+    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name in _THREAD_VARIABLES:
+            del os.environ[name]
+            if name in before:
+                os.environ[name] = before[name]
 
 
 def _work(connection: Connection, function: Callable[[Any, Tell], Any]) -> None:

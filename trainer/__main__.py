@@ -1,0 +1,71 @@
+"""The command `gurmukhi-train`."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from gurmukhi.command import Parser, run
+from trainer import data, fit
+
+
+class _Command(NamedTuple):
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    description: str
+    examples: Sequence[str]
+
+
+_COMMANDS: Final = {
+    "fit": _Command(
+        fit.add_arguments,
+        fit.command,
+        "Fit every model version, check its ONNX graph against it, and publish the bundles.",
+        (
+            "gurmukhi-train fit --models models/",
+            "gurmukhi-train --data synthetic --model mlp --seed 3",
+        ),
+    ),
+    "data": _Command(
+        data.add_arguments,
+        data.command,
+        "Say which data set would be used, and audit it: duplicates, leakage, classes, polarity.",
+        (
+            "gurmukhi-train data",
+            "gurmukhi-train data --data synthetic --export digits/",
+        ),
+    ),
+}
+_DEFAULT: Final = "fit"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `gurmukhi-train`; without a sub-command it fits."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help", "--version")):
+        words.insert(0, _DEFAULT)
+    if words[0] in _COMMANDS:
+        name = words.pop(0)
+        chosen = _COMMANDS[name]
+        parser = Parser(f"gurmukhi-train {name}", chosen.description, chosen.examples)
+        chosen.add_arguments(parser)
+        return run(parser, chosen.run, words)
+    return run(_overview(), lambda arguments: 0, words)
+
+
+def _overview() -> Parser:
+    parser = Parser(
+        "gurmukhi-train",
+        "Fit, measure and export the digit models. "
+        "`gurmukhi-train COMMAND --help` says more of each command.",
+        [line for command in _COMMANDS.values() for line in command.examples],
+    )
+    listed = "; ".join(f"{name}: {command.description}" for name, command in _COMMANDS.items())
+    parser.add_argument(
+        "command", choices=_COMMANDS, metavar="COMMAND", help=f"{listed} (default: {_DEFAULT})"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
