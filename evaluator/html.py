@@ -1,0 +1,80 @@
+"""Draw a record as one HTML file that needs nothing else."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from evaluator.latency import show_seconds
+from evaluator.report import Record
+from evaluator.table import notice, outcome_counts, show_accuracy
+from gurmukhi.image import INK
+from gurmukhi.labels import GLYPHS
+
+_TEMPLATE: Final = "report.html"
+
+
+def render_html(record: Record, images: NDArray[np.uint8]) -> str:
+    """The report's page; `images` (N, 32, 32) are those of the record's split."""
+    environment = Environment(
+        loader=PackageLoader("evaluator"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["seconds"] = show_seconds
+    environment.filters["accuracy"] = show_accuracy
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    page = environment.get_template(_TEMPLATE).render(
+        record=record,
+        notice=notice(record),
+        counts=outcome_counts(record),
+        failures=[check for check in record["checks"] if check["fault"]],
+        glyphs=GLYPHS,
+        matrices=_matrices,
+        ink=lambda index: ink_path(images[index]),
+    )
+    return page + "\n"
+
+
+def _matrices(model: Record) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The pictures of a model: one where served and offline are equal, else both."""
+    offline, served = (
+        figures["confusion_matrix"] if figures else None
+        for figures in (model["offline"], model["served"])
+    )
+    if served is None:
+        return [("offline", _cells(offline))] if offline else []
+    if offline is None or offline == served:
+        return [("served" if offline is None else "served and offline", _cells(served))]
+    return [("offline", _cells(offline)), ("served", _cells(served, offline))]
+
+
+def _cells(matrix: list[list[int]], other: list[list[int]] | None = None) -> list[dict[str, Any]]:
+    """A cell for each pair of classes, shaded by its share of the row."""
+    return [
+        {
+            "row": row,
+            "column": column,
+            "count": count,
+            "share": round(count / max(sum(counts), 1), 3),
+            "differs": other is not None and other[row][column] != count,
+        }
+        for row, counts in enumerate(matrix)
+        for column, count in enumerate(counts)
+    ]
+
+
+def ink_path(pixels: NDArray[np.uint8]) -> str:
+    """An SVG path, in pixels, over the ink of an image (32, 32)."""
+    return "".join(_runs(pixels == INK))
+
+
+def _runs(ink: NDArray[np.bool_]) -> Iterator[str]:
+    for y, row in enumerate(ink):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(np.int8), [0]])))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            yield f"M{start} {y}h{stop - start}v1h-{stop - start}z"

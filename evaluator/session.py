@@ -1,0 +1,87 @@
+"""Hold what a run is about: the bundles, the images, and what has been answered so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluator.replay import Replay
+from evaluator.results import Result
+from evaluator.target import Target
+from gurmukhi.bundle import Bundle, find_bundles, read_bundle
+from gurmukhi.dataset import Split
+from gurmukhi.errors import BundleError, DataError
+from gurmukhi.evaluation import Evaluation
+from gurmukhi.sources import Source
+
+
+@dataclass(slots=True)
+class Subject:
+    """One model version under test, and what is known of it so far."""
+
+    name: str
+    version: str
+    bundle: Bundle | None = None  # None where `fault` says why it cannot be read
+    evaluation: Evaluation | None = None
+    fault: str = ""
+    served_sha256: str = ""
+    replay: Replay | None = None  # one image a call
+    blocked: str = ""  # why the checks that follow are pointless
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(slots=True)
+class Session:
+    """One run: a target held against a repository of bundles on a test split."""
+
+    target: Target
+    source: Source
+    split: Split
+    subjects: list[Subject]
+    quiet: bool = False
+    results: list[Result] = field(default_factory=list)
+
+    def testable(self) -> list[Subject]:
+        """The versions that are worth further checks."""
+        return [subject for subject in self.subjects if not subject.blocked]
+
+
+def read_subjects(repository: Path, wanted: Sequence[str] = ()) -> list[Subject]:
+    """Read the bundles of a repository, all or those named `NAME` or `NAME:VERSION`.
+
+    A bundle that cannot be read is kept with its fault. Raises BundleError where the repository
+    holds none, or lacks one that is wanted.
+    """
+    subjects = [_read_subject(folder) for folder in find_bundles(repository)]
+    if not subjects:
+        raise BundleError(f"{repository}: holds no bundle <name>/<version>/")
+    for name in wanted:
+        if not any(name in (subject.name, subject.key) for subject in subjects):
+            known = ", ".join(subject.key for subject in subjects)
+            raise BundleError(f"--model {name}: not in {repository}; expected one of {known}")
+    return [
+        subject
+        for subject in subjects
+        if not wanted or subject.name in wanted or subject.key in wanted
+    ]
+
+
+def _read_subject(folder: Path) -> Subject:
+    subject = Subject(folder.parent.name, folder.name)
+    try:
+        subject.bundle = read_bundle(folder)
+        subject.bundle.verify()
+        subject.evaluation = Evaluation.read(subject.bundle)
+    except BundleError as error:
+        subject.fault = str(error)
+    return subject
+
+
+def read_split(source: Source) -> Split:
+    """The test split; raises DataError where it is empty."""
+    split = source.split("test")
+    if not len(split):
+        raise DataError(f"{source.location}: the test split is empty")
+    return split

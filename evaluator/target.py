@@ -1,0 +1,223 @@
+"""Call one address: Open Inference, DigitService and health; retry, and count every call."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from numpy.typing import NDArray
+
+from evaluator.wire import Answer, infer_request, read_answer
+from gurmukhi.client import Classification, DigitClient, ModelVersion, Picture
+from gurmukhi.errors import CallError
+from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
+
+INFERENCE: Final = "inference.GRPCInferenceService"
+DIGITS: Final = "gurmukhi.v1.DigitService"
+HEALTH: Final = "grpc.health.v1.Health"
+
+# A call is worth asking again only where the server did not, or could not, take it on.
+_RETRYABLE: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_ATTEMPTS: Final = 4
+_FIRST_PAUSE_SECONDS: Final = 0.05  # doubled each time: a lost call is given up in 0.35 s
+_OPTIONS: Final = (
+    # Back within a retry's pause: grpc's own pause of a second would outlast them all.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_receive_message_length", 64 << 20),
+)
+_T = TypeVar("_T")
+
+
+class Calls:
+    """Counts calls; shared by the threads of a run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.sent = 0  # calls, however often each was tried
+        self.retried = 0  # calls that were tried more than once
+        self.lost = 0  # calls without an answer in the end
+        self.outcomes: Counter[tuple[str, str, str]] = Counter()  # service, method, code: attempts
+
+    def attempt(self, service: str, method: str, code: str) -> None:
+        """Count one attempt by its status code."""
+        with self._lock:
+            self.outcomes[service, method, code] += 1
+
+    def call(self, attempts: int, *, lost: bool) -> None:
+        """Count one call."""
+        with self._lock:
+            self.sent += 1
+            self.retried += attempts > 1
+            self.lost += lost
+
+
+class Target:
+    """One address under test. Every call has a deadline and raises CallError when it fails."""
+
+    def __init__(self, address: str, timeout_seconds: float, calls: Calls | None = None) -> None:
+        self.address = address
+        self.timeout_seconds = timeout_seconds
+        self.calls = calls or Calls()
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._inference = GRPCInferenceServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
+        self._digits = DigitClient(address, timeout_seconds=timeout_seconds)
+
+    def is_live(self) -> bool:
+        """ServerLive."""
+        return bool(self._infer_call("ServerLive", pb.ServerLiveRequest()).live)
+
+    def is_ready(self) -> bool:
+        """ServerReady."""
+        return bool(self._infer_call("ServerReady", pb.ServerReadyRequest()).ready)
+
+    def is_model_ready(self, model: str, version: str) -> bool:
+        """ModelReady."""
+        request = pb.ModelReadyRequest(name=model, version=version)
+        return bool(self._infer_call("ModelReady", request).ready)
+
+    def metadata(self, model: str, version: str) -> pb.ModelMetadataResponse:
+        """ModelMetadata."""
+        request = pb.ModelMetadataRequest(name=model, version=version)
+        reply: pb.ModelMetadataResponse = self._infer_call("ModelMetadata", request)
+        return reply
+
+    def health(self, service: str = "") -> str:
+        """The health service's word on a service, such as "SERVING"."""
+        request = health_pb2.HealthCheckRequest(service=service)
+        reply = self._call(
+            HEALTH, "Check", lambda seconds: self._health.Check(request, timeout=seconds)
+        )
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
+
+    def infer(
+        self, model: str, version: str, images: NDArray[np.uint8], *, typed: bool = False
+    ) -> Answer:
+        """ModelInfer on images (N, 32, 32); raises AnswerError on an answer of another form."""
+        return self.infer_timed(model, version, images, typed=typed)[0]
+
+    def infer_timed(
+        self, model: str, version: str, images: NDArray[np.uint8], *, typed: bool = False
+    ) -> tuple[Answer, float]:
+        """As `infer`, with the seconds between request and reply, retries included."""
+        request = infer_request(model, version, images, typed=typed)
+        started = time.perf_counter()
+        reply = self._infer_call("ModelInfer", request)
+        seconds = time.perf_counter() - started
+        return read_answer(reply, len(images)), seconds
+
+    def infer_refused(self, request: pb.ModelInferRequest) -> grpc.StatusCode:
+        """The code that a request which must be refused gets; OK where it is not."""
+        return self._refused(lambda: self._infer_call("ModelInfer", request, wanted=True))
+
+    def classify(self, picture: Picture, model: str, version: str) -> Classification:
+        """DigitService.Classify."""
+        return self._digit_call(
+            "Classify", lambda: self._digits.classify(picture, model=model, version=version)
+        )
+
+    def classify_batch(
+        self, pictures: Sequence[Picture], model: str, version: str
+    ) -> list[Classification]:
+        """DigitService.ClassifyBatch."""
+        return self._digit_call(
+            "ClassifyBatch",
+            lambda: self._digits.classify_batch(pictures, model=model, version=version),
+        )
+
+    def classify_refused(self, picture: Picture, model: str, version: str) -> grpc.StatusCode:
+        """The code that a Classify which must be refused gets; OK where it is not."""
+        return self._refused(
+            lambda: self._digit_call(
+                "Classify",
+                lambda: self._digits.classify(picture, model=model, version=version),
+                wanted=True,
+            )
+        )
+
+    def list_models(self) -> list[ModelVersion]:
+        """DigitService.ListModels."""
+        return self._digit_call("ListModels", self._digits.list_models)
+
+    def close(self) -> None:
+        """Close the channels."""
+        self._digits.close()
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _infer_call(self, method: str, request: Any, *, wanted: bool = False) -> Any:
+        stub = getattr(self._inference, method)
+        return self._call(
+            INFERENCE, method, lambda seconds: stub(request, timeout=seconds), wanted=wanted
+        )
+
+    def _digit_call(self, method: str, ask: Callable[[], _T], *, wanted: bool = False) -> _T:
+        return self._call(DIGITS, method, lambda _: ask(), wanted=wanted)
+
+    def _refused(self, ask: Callable[[], Any]) -> grpc.StatusCode:
+        try:
+            ask()
+        except CallError as error:
+            return error.code
+        return grpc.StatusCode.OK
+
+    def _call(
+        self, service: str, method: str, ask: Callable[[float], _T], *, wanted: bool = False
+    ) -> _T:
+        """Ask until an answer comes, the deadline passes or asking again is no use.
+
+        A refusal other than for want of the server is an answer where it is `wanted`.
+        """
+        deadline = time.monotonic() + self.timeout_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                reply = ask(max(deadline - time.monotonic(), 0.001))
+            except (grpc.RpcError, CallError) as error:
+                failure = _call_error(self.address, error)
+                self.calls.attempt(service, method, failure.code.name)
+                again = (
+                    failure.code in _RETRYABLE
+                    and attempt < _ATTEMPTS
+                    and time.monotonic() + pause < deadline
+                )
+                if not again:
+                    lost = not (wanted or _is_word_of_server(failure.code))
+                    self.calls.call(attempt, lost=lost)
+                    raise failure from error
+                time.sleep(pause)
+                pause *= 2
+            else:
+                self.calls.attempt(service, method, "OK")
+                self.calls.call(attempt, lost=False)
+                return reply
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _is_word_of_server(code: grpc.StatusCode) -> bool:
+    """Whether a failure says what the server has and lacks rather than that it fails."""
+    return code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND)
+
+
+def _call_error(address: str, error: grpc.RpcError | CallError) -> CallError:
+    if isinstance(error, CallError):
+        return error
+    return CallError(address, error.code(), error.details() or "no details")
