@@ -76,6 +76,7 @@ class Manifest:
     libraries: dict[str, str]
     opset: int
     parity: dict[str, Any]
+    accuracy: float  # of the native model on the test split
     score_tolerance: float  # served scores may differ from the native ones by this much
     files: dict[str, str] = field(default_factory=dict)  # name -> sha256, set when written
     platform: str = PLATFORM
@@ -230,6 +231,7 @@ def _parse_manifest(path: Path) -> Manifest:
             libraries=_typed(fields, "libraries", dict),
             opset=_typed(fields, "opset", int),
             parity=_typed(fields, "parity", dict),
+            accuracy=float(fields["accuracy"]),
             score_tolerance=float(fields["score_tolerance"]),
             files={name: _typed(fields["files"], name, str) for name in FILES},
             platform=_typed(fields, "platform", str),

@@ -200,7 +200,7 @@ def _is_divided(ink: NDArray[np.bool_]) -> bool:
         for start, stop in zip(starts, stops, strict=True)
     ]
     wide = [stop - start >= 0.15 * height for start, stop in zip(starts, stops, strict=True)]
-    return sum(t and w for t, w in zip(tall, wide, strict=True)) >= 2
+    return [t and w for t, w in zip(tall, wide, strict=True)].count(True) >= 2
 
 
 def _scale(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:

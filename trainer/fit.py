@@ -113,7 +113,7 @@ def command(arguments: argparse.Namespace) -> int:
     rows = []
     for fitted in _fit_all(tasks, jobs=arguments.jobs, quiet=arguments.quiet):
         publish(arguments.models, fitted, source, train, arguments.seed, leakage)
-        rows.append(_row(fitted))
+        rows.append(_row(fitted, is_real=source.kind == "real"))
     print(f"data: {source.kind} ({source.location}), {len(train)} to train, {len(test)} to test")  # noqa: T201
     print(format_table(_HEADER, sorted(rows)))  # noqa: T201
     print(f"published in {arguments.models}")  # noqa: T201
@@ -204,6 +204,7 @@ def publish(
             libraries={name: version(name) for name in _LIBRARIES},
             opset=opset_of(graph),
             parity=_parity_record(fitted.parity),
+            accuracy=evaluation.accuracy,
             score_tolerance=fitted.parity.tolerance,
         )
         card = render_card(manifest, evaluation, leakage, recipe.published_correct)
@@ -224,7 +225,7 @@ def _parity_record(parity: Parity) -> dict[str, Any]:
 _HEADER: Final = ("model", "version", "correct", "accuracy", "published", "parity images", "ties")
 
 
-def _row(fitted: Fitted) -> tuple[str, ...]:
+def _row(fitted: Fitted, *, is_real: bool) -> tuple[str, ...]:
     evaluation, recipe = fitted.evaluation, fitted.recipe
     correct = int((evaluation.labels == evaluation.predictions).sum())
     return (
@@ -232,7 +233,7 @@ def _row(fitted: Fitted) -> tuple[str, ...]:
         str(recipe.version),
         f"{correct}/{len(evaluation.labels)}",
         f"{evaluation.accuracy:.4f}",
-        str(recipe.published_correct or "–"),
+        str(recipe.published_correct) if recipe.published_correct and is_real else "–",
         str(fitted.parity.images),
         str(len(fitted.parity.near_ties)),
     )

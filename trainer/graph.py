@@ -77,6 +77,7 @@ def _strip(model: onnx.ModelProto) -> None:
         attributes = sorted(node.attribute, key=lambda attribute: attribute.name)
         del node.attribute[:]
         node.attribute.extend(attributes)
-    for part in [*graph.input, *graph.output, *graph.initializer]:
+    parts: list[Any] = [*graph.input, *graph.output, *graph.initializer]
+    for part in parts:
         part.doc_string = ""
         del part.metadata_props[:]

@@ -1,0 +1,131 @@
+"""gurmukhi.v1.DigitService: an image in, a digit out."""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gurmukhi.errors import ImageError
+from gurmukhi.image import INVERTED, SEVERAL_GLYPHS, SIDE, DigitImage, decode
+from gurmukhi.labels import GLYPHS
+from gurmukhi.v1 import digits_pb2 as pb
+from server.errors import InvalidRequest
+from server.model import Model, Prediction
+from server.predictor import Predictor
+from server.repository import Repository
+from server.service import Call, Method
+
+_PIXEL_BYTES: Final = SIDE * SIDE
+_WARNINGS: Final = {
+    INVERTED: pb.WARNING_INVERTED,
+    SEVERAL_GLYPHS: pb.WARNING_SEVERAL_GLYPHS,
+}
+
+
+class DigitService:
+    """Classifies pictures; knows no transport."""
+
+    name: Final = pb.DESCRIPTOR.services_by_name["DigitService"].full_name
+
+    def __init__(
+        self,
+        repository: Repository,
+        predictor: Predictor,
+        *,
+        max_batch_size: int,
+        low_confidence: float,
+    ) -> None:
+        self._repository = repository
+        self._predictor = predictor
+        self._max_batch_size = max_batch_size
+        self._low_confidence = low_confidence
+        self.methods: Mapping[str, Method] = {
+            "Classify": Method(pb.ClassifyRequest, self.classify),
+            "ClassifyBatch": Method(pb.ClassifyBatchRequest, self.classify_batch),
+            "ListModels": Method(pb.ListModelsRequest, self.list_models),
+        }
+
+    def classify(self, request: pb.ClassifyRequest, call: Call) -> pb.ClassifyResponse:
+        """Classify one image."""
+        model = self._repository.find(request.model, request.version)
+        started = time.perf_counter()
+        image = _read_image(request.image, "image")
+        prediction = self._predictor.predict(
+            model, image.pixels[None], call, time.perf_counter() - started
+        )
+        return pb.ClassifyResponse(
+            classification=self._classification(prediction, 0, image),
+            model=_model_version(model),
+        )
+
+    def classify_batch(
+        self, request: pb.ClassifyBatchRequest, call: Call
+    ) -> pb.ClassifyBatchResponse:
+        """Classify several images by one run of one model."""
+        model = self._repository.find(request.model, request.version)
+        count = len(request.images)
+        if not 1 <= count <= self._max_batch_size:
+            raise InvalidRequest(
+                "images", f"has {count} images; expected 1 to {self._max_batch_size}"
+            )
+        started = time.perf_counter()
+        images = [_read_image(image, f"images[{i}]") for i, image in enumerate(request.images)]
+        pixels = np.stack([image.pixels for image in images])
+        prediction = self._predictor.predict(model, pixels, call, time.perf_counter() - started)
+        return pb.ClassifyBatchResponse(
+            classifications=[
+                self._classification(prediction, index, image) for index, image in enumerate(images)
+            ],
+            model=_model_version(model),
+        )
+
+    def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
+        """List the versions that answer."""
+        return pb.ListModelsResponse(
+            models=[_model_version(model) for model in self._repository],
+            default_model=self._repository.default,
+        )
+
+    def _classification(
+        self, prediction: Prediction, index: int, image: DigitImage
+    ) -> pb.Classification:
+        digit = int(prediction.digits[index])
+        warnings = [_WARNINGS[warning] for warning in image.warnings]
+        probabilities: list[float] = []
+        if prediction.probabilities is not None:
+            probabilities = prediction.probabilities[index].tolist()
+            if probabilities[digit] < self._low_confidence:
+                warnings.append(pb.WARNING_LOW_CONFIDENCE)
+        return pb.Classification(
+            digit=digit,
+            glyph=GLYPHS[digit],
+            probabilities=probabilities,
+            scores=prediction.scores[index].tolist(),
+            warnings=warnings,
+        )
+
+
+def _read_image(image: pb.Image, field: str) -> DigitImage:
+    kind = image.WhichOneof("kind")
+    if kind == "encoded":
+        try:
+            return decode(image.encoded)
+        except ImageError as error:
+            raise InvalidRequest(f"{field}.encoded", str(error)) from error
+    if kind == "pixels":
+        return DigitImage(_read_pixels(image.pixels, f"{field}.pixels"))
+    raise InvalidRequest(field, "is empty; expected encoded or pixels")
+
+
+def _read_pixels(pixels: bytes, field: str) -> NDArray[np.uint8]:
+    if len(pixels) != _PIXEL_BYTES:
+        raise InvalidRequest(
+            field, f"has {len(pixels)} bytes; expected {_PIXEL_BYTES} ({SIDE}×{SIDE})"
+        )
+    return np.frombuffer(pixels, dtype=np.uint8).reshape(SIDE, SIDE)
+
+
+def _model_version(model: Model) -> pb.ModelVersion:
+    return pb.ModelVersion(name=model.name, version=model.version, sha256=model.sha256)

@@ -1,0 +1,45 @@
+"""What a service says when it cannot answer; a front turns each into its transport's status.
+
+::
+
+    ServiceError
+    ├── InvalidRequest    the request breaks a rule; names the field
+    ├── NotFound          no such model or version
+    ├── NotReady          the server is draining, or has nothing to serve yet
+    ├── Unsupported       the protocol has it, this server does not
+    ├── DeadlinePassed    the caller's deadline passed before the work was begun
+    └── CallerGone        the caller cancelled before the work was begun
+"""
+
+
+class ServiceError(Exception):
+    """A request that gets no answer, and why; the message is for the caller."""
+
+
+class InvalidRequest(ServiceError):  # noqa: N818 - these are outcomes; the tree says they are errors
+    """The request breaks a rule; `field` is its path in the message, such as `images[3]`."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}")
+        self.field = field
+        self.description = description
+
+
+class NotFound(ServiceError):  # noqa: N818
+    """No such model or version."""
+
+
+class NotReady(ServiceError):  # noqa: N818
+    """The server is draining, or has nothing to serve yet."""
+
+
+class Unsupported(ServiceError):  # noqa: N818
+    """The protocol has it, this server does not."""
+
+
+class DeadlinePassed(ServiceError):  # noqa: N818
+    """The caller's deadline passed before the work was begun."""
+
+
+class CallerGone(ServiceError):  # noqa: N818
+    """The caller cancelled before the work was begun."""

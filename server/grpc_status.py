@@ -1,0 +1,44 @@
+"""Turn a service's errors into gRPC statuses; the only module that knows the codes."""
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from server.errors import (
+    CallerGone,
+    DeadlinePassed,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    ServiceError,
+    Unsupported,
+)
+
+_CODES: dict[type[ServiceError], grpc.StatusCode] = {
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFound: grpc.StatusCode.NOT_FOUND,
+    NotReady: grpc.StatusCode.UNAVAILABLE,
+    Unsupported: grpc.StatusCode.UNIMPLEMENTED,
+    DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
+    CallerGone: grpc.StatusCode.CANCELLED,
+}
+
+
+def code_of(error: ServiceError) -> grpc.StatusCode:
+    """The status code of a service's error."""
+    return _CODES[type(error)]
+
+
+def status_of(error: ServiceError) -> grpc.Status:
+    """The whole status of a service's error, with its details (google.rpc.BadRequest)."""
+    details = []
+    if isinstance(error, InvalidRequest):
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=error.description
+        )
+        packed = AnyMessage()
+        packed.Pack(error_details_pb2.BadRequest(field_violations=[violation]))
+        details.append(packed)
+    code = getattr(code_pb2, code_of(error).name)
+    return rpc_status.to_status(status_pb2.Status(code=code, message=str(error), details=details))

@@ -1,0 +1,78 @@
+"""Metrics and probes over plain HTTP, on a port of their own."""
+
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from server.grpc_front import PortError
+
+_TEXT: Final = "text/plain; charset=utf-8"
+
+
+class HttpServer:
+    """`/metrics`, `/livez` and `/readyz`, served from a thread."""
+
+    def __init__(
+        self, host: str, port: int, registry: CollectorRegistry, is_ready: Callable[[], bool]
+    ) -> None:
+        class Handler(_Handler):
+            pages = {  # noqa: RUF012 - one class a server, and never changed
+                "/metrics": lambda accept: _metrics(registry, accept),
+                "/livez": lambda accept: (HTTPStatus.OK, _TEXT, b"live\n"),
+                "/readyz": lambda accept: _readiness(is_ready()),
+            }
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise PortError(f"cannot listen on {host}:{port} for HTTP: {error.strerror}") from error
+        self._server.daemon_threads = True
+        self.port = int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop answering and free the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+Page = tuple[HTTPStatus, str, bytes]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: dict[str, Callable[[str], Page]]
+    timeout = 10.0  # seconds that a silent client may hold a thread
+
+    def do_GET(self) -> None:  # http.server finds it by this name
+        page = self.pages.get(self.path.partition("?")[0])
+        if page is None:
+            status, kind, body = HTTPStatus.NOT_FOUND, _TEXT, b"try /metrics, /livez or /readyz\n"
+        else:
+            status, kind, body = page(self.headers.get("Accept", ""))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Log nothing: probes and scrapes come every few seconds."""
+
+
+def _metrics(registry: CollectorRegistry, accept: str) -> Page:
+    encode, kind = choose_encoder(accept)
+    return HTTPStatus.OK, kind, encode(registry)
+
+
+def _readiness(ready: bool) -> Page:
+    if ready:
+        return HTTPStatus.OK, _TEXT, b"ready\n"
+    return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"not ready\n"

@@ -1,0 +1,107 @@
+"""A model version in memory: proven on its golden vectors, then run by onnxruntime."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from gurmukhi.bundle import MODEL, Bundle, Manifest, read_bundle
+from gurmukhi.errors import BundleError
+
+_ERRORS_ONLY: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A graph's outputs for N images."""
+
+    digits: NDArray[np.int64]  # (N,)
+    scores: NDArray[np.float32]  # (N, 10)
+    probabilities: NDArray[np.float32] | None  # (N, 10), where the model has them
+
+    def output(self, name: str) -> NDArray[Any]:
+        """One output by the name that it has in the graph."""
+        outputs: dict[str, NDArray[Any] | None] = {
+            "digit": self.digits,
+            "scores": self.scores,
+            "probabilities": self.probabilities,
+        }
+        array = outputs[name]
+        if array is None:
+            raise KeyError(name)
+        return array
+
+
+class Model:
+    """One version, ready to answer; safe to call from several threads."""
+
+    def __init__(self, manifest: Manifest, session: onnxruntime.InferenceSession) -> None:
+        self.manifest = manifest
+        self.name = manifest.name
+        self.version = str(manifest.version)
+        self.sha256 = manifest.model_sha256
+        self._session = session
+        self._outputs = [spec.name for spec in manifest.outputs]
+        self._has_probabilities = "probabilities" in self._outputs
+
+    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
+        """Run the graph on (N, 32, 32) images, 0 ink and 255 paper."""
+        values = dict(
+            zip(self._outputs, self._session.run(self._outputs, {"pixels": pixels}), strict=True)
+        )
+        return Prediction(values["digit"], values["scores"], values.get("probabilities"))
+
+
+def load_model(folder: Path) -> Model:
+    """Load a bundle: every sha256 verified, then the golden vectors reproduced.
+
+    Raises BundleError with the file and what is wrong with it.
+    """
+    bundle = read_bundle(folder)
+    bundle.verify()
+    model = Model(bundle.manifest, _open_session(bundle))
+    _prove(bundle, model)
+    return model
+
+
+def _open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
+    path, manifest = bundle.folder / MODEL, bundle.manifest
+    options = onnxruntime.SessionOptions()
+    # One image is microseconds of work: a second thread costs more than it brings.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _ERRORS_ONLY
+    try:
+        # From the bytes that were verified, not from the file, which may change meanwhile.
+        session = onnxruntime.InferenceSession(
+            bundle.read(MODEL), options, providers=["CPUExecutionProvider"]
+        )
+    except (RuntimeError, ValueError) as error:  # onnxruntime's errors derive from these
+        raise BundleError(f"{path}: onnxruntime refuses it ({error})") from error
+    found = [node.name for node in [*session.get_inputs(), *session.get_outputs()]]
+    expected = [spec.name for spec in [*manifest.inputs, *manifest.outputs]]
+    if found != expected:
+        raise BundleError(f"{path}: has the tensors {found}, the manifest says {expected}")
+    return session
+
+
+def _prove(bundle: Bundle, model: Model) -> None:
+    golden = bundle.golden()
+    prediction = model.predict(golden.images)
+    wrong = np.flatnonzero(prediction.digits != golden.digits)
+    if len(wrong):
+        first = wrong[0]
+        raise BundleError(
+            f"{bundle.folder}: reads {len(wrong)} of {len(golden.digits)} golden images otherwise "
+            f"than the native model (image {first}: {prediction.digits[first]}, "
+            f"expected {golden.digits[first]})"
+        )
+    difference = float(np.abs(prediction.scores - golden.scores).max())
+    if not difference <= bundle.manifest.score_tolerance:  # so that NaN fails
+        raise BundleError(
+            f"{bundle.folder}: scores of golden images differ by {difference:.2g}, "
+            f"at most {bundle.manifest.score_tolerance:g} is allowed"
+        )
