@@ -1,0 +1,98 @@
+"""A small model repository and a server of it, made once for all tests."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A `gurmukhi-serve` process that has said that it is ready."""
+
+    process: subprocess.Popen[str]
+    grpc_port: int
+    http_port: int
+
+    @property
+    def target(self) -> str:
+        return f"localhost:{self.grpc_port}"
+
+    @property
+    def http(self) -> str:
+        return f"http://localhost:{self.http_port}"
+
+
+@contextmanager
+def serving(models: Path, *flags: str) -> Iterator[RunningServer]:
+    """Start a server of a model repository on free ports, and stop it at the end."""
+    command = [sys.executable, "-m", "server", "--models", str(models)]
+    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        ready = process.stdout.readline()
+        found = re.search(r"gRPC on \S+:(\d+), HTTP on \S+:(\d+)", ready)
+        assert found, f"the server did not become ready: {ready!r}"
+        yield RunningServer(process, int(found[1]), int(found[2]))
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+        process.stdout.close()
+
+
+def run_command(
+    *words: str, environment: dict[str, str] | None = None, stdin: bytes = b""
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m <words>` from the repository with no GURMUKHI_* settings of the caller's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GURMUKHI_")}
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env={**kept, **(environment or {})},
+        input=stdin,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+    )
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with version 1 of all five models, fitted on synthetic digits."""
+    repository = tmp_path_factory.mktemp("repository") / "models"
+    done = run_command(
+        *("trainer", "fit", "--data", "synthetic", "--parity-images", "200", "-q"),
+        *("--models", str(repository)),
+    )
+    assert done.returncode == 0, done.stderr
+    return repository
+
+
+@pytest.fixture(scope="session")
+def server(models: Path) -> Iterator[RunningServer]:
+    """A server of `models`, for tests that leave it as it was."""
+    with serving(models) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def real_folder() -> Path:
+    """The folder of the real digits; tests that need them are skipped where it is not known."""
+    folder = os.environ.get("GURMUKHI_DATA_DIR")
+    if not folder:
+        pytest.skip("GURMUKHI_DATA_DIR is not set")
+    return Path(folder)
