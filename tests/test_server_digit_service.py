@@ -1,0 +1,185 @@
+"""DigitService over a real channel to a real server."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+
+import grpc
+import numpy as np
+import pytest
+from conftest import RunningServer
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from numpy.typing import NDArray
+from PIL import Image
+
+from gurmukhi.client import AsyncDigitClient, DigitClient
+from gurmukhi.errors import CallError
+from gurmukhi.labels import GLYPHS
+from gurmukhi.synthetic import synthetic_digits
+from gurmukhi.v1 import digits_pb2 as pb
+from gurmukhi.v1.digits_pb2_grpc import DigitServiceStub
+
+IMAGES, LABELS = synthetic_digits(50, 77)
+
+
+@pytest.fixture
+def client(server: RunningServer) -> Iterator[DigitClient]:
+    with DigitClient(server.target) as client:
+        yield client
+
+
+@pytest.fixture
+def stub(server: RunningServer) -> Iterator[DigitServiceStub]:
+    with grpc.insecure_channel(server.target) as channel:
+        yield DigitServiceStub(channel)
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_most_synthetic_digits_are_read_right(client: DigitClient) -> None:
+    digits = [client.classify(image, model="svm-linear").digit for image in IMAGES]
+    assert np.mean(digits == LABELS) >= 0.9
+
+
+def test_an_answer_names_the_glyph_and_the_version_that_gave_it(client: DigitClient) -> None:
+    answer = client.classify(IMAGES[0], model="mlp", version="1")
+    assert answer.glyph == GLYPHS[answer.digit]
+    assert (answer.model.name, answer.model.version) == ("mlp", "1")
+    assert len(answer.model.sha256) == 64
+
+
+def test_without_a_name_the_mlp_answers(client: DigitClient) -> None:
+    assert client.classify(IMAGES[0]).model.name == "mlp"
+
+
+def test_probabilities_of_the_mlp_sum_to_one(client: DigitClient) -> None:
+    answer = client.classify(IMAGES[0], model="mlp")
+    assert sum(answer.probabilities) == pytest.approx(1, abs=1e-5)
+    assert answer.confidence == max(answer.probabilities)
+
+
+def test_a_model_without_probabilities_has_no_confidence(client: DigitClient) -> None:
+    assert client.classify(IMAGES[0], model="svm-linear", version="1").confidence is None
+
+
+def test_an_encoded_picture_gets_the_answer_of_its_pixels(client: DigitClient) -> None:
+    for image in IMAGES[:10]:
+        assert client.classify(png(image)).scores == client.classify(image).scores
+
+
+def test_a_batch_gets_the_answers_of_its_images_in_order(client: DigitClient) -> None:
+    one_by_one = [client.classify(image) for image in IMAGES]
+    batch = client.classify_batch(list(IMAGES))
+    assert [answer.digit for answer in batch] == [answer.digit for answer in one_by_one]
+    for answer, alone in zip(batch, one_by_one, strict=True):
+        assert answer.scores == pytest.approx(alone.scores, abs=1e-4)
+
+
+def test_a_light_digit_on_dark_is_read_and_warned_of(client: DigitClient) -> None:
+    page = np.full((64, 64), 255, np.uint8)
+    page[16:48, 16:48] = IMAGES[0]
+    upright, inverted = client.classify(png(page)), client.classify(png(255 - page))
+    assert inverted.scores == upright.scores
+    assert "inverted" in inverted.warnings
+    assert "inverted" not in upright.warnings
+
+
+def test_a_doubtful_answer_is_warned_of(client: DigitClient) -> None:
+    noise = np.random.default_rng(0).choice([0, 255], (20, 32, 32)).astype(np.uint8)
+    answers = client.classify_batch(list(noise), model="mlp", version="1")
+    doubtful = [answer for answer in answers if (answer.confidence or 0) < 0.5]
+    assert doubtful
+    assert all("low confidence" in answer.warnings for answer in doubtful)
+
+
+def test_list_models_names_every_version(client: DigitClient) -> None:
+    names = [(model.name, model.version) for model in client.list_models()]
+    assert ("mlp", "1") in names
+    assert ("svm-rbf", "1") in names
+    assert names == sorted(names)
+
+
+async def _classify_async(target: str) -> tuple[int, int, int]:
+    async with AsyncDigitClient(target) as client:
+        one = await client.classify(IMAGES[3])
+        batch = await client.classify_batch(list(IMAGES[:4]))
+        models = await client.list_models()
+    return one.digit, batch[3].digit, len(models)
+
+
+def test_the_asyncio_client_answers_as_the_plain_one(
+    server: RunningServer, client: DigitClient
+) -> None:
+    one, in_batch, count = asyncio.run(_classify_async(server.target))
+    assert one == in_batch == client.classify(IMAGES[3]).digit
+    assert count == len(client.list_models())
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.ClassifyRequest(), "image"),
+        (pb.ClassifyRequest(image=pb.Image(encoded=b"no picture")), "image.encoded"),
+        (pb.ClassifyRequest(image=pb.Image(encoded=b"")), "image.encoded"),
+        (pb.ClassifyRequest(image=pb.Image(pixels=bytes(1023))), "image.pixels"),
+    ],
+)
+def test_a_bad_image_is_an_invalid_argument_that_names_its_field(
+    stub: DigitServiceStub, request_: pb.ClassifyRequest, field: str
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Classify(request_, timeout=5)
+    assert isinstance(caught.value, grpc.Call)
+    status = rpc_status.from_call(caught.value)
+    assert status.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    bad_request = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(bad_request)
+    assert bad_request.field_violations[0].field == field
+
+
+def test_one_bad_image_fails_the_batch_and_is_named(client: DigitClient) -> None:
+    with pytest.raises(CallError, match=r"images\[2\]\.encoded") as caught:
+        client.classify_batch([IMAGES[0], IMAGES[1], b"no picture"])
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("count", [0, 1025])
+def test_a_batch_outside_the_limits_is_refused(client: DigitClient, count: int) -> None:
+    with pytest.raises(CallError, match="expected 1 to 1024"):
+        client.classify_batch([b"x"] * count)
+
+
+@pytest.mark.parametrize(("model", "version"), [("mlp", "99"), ("mlp", "x"), ("../mlp", "")])
+def test_an_unknown_model_or_version_is_not_found(
+    client: DigitClient, model: str, version: str
+) -> None:
+    with pytest.raises(CallError) as caught:
+        client.classify(IMAGES[0], model=model, version=version)
+    assert caught.value.code is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_message_over_the_limit_is_refused(client: DigitClient) -> None:
+    with pytest.raises(CallError) as caught:
+        client.classify(bytes(2 << 20))
+    assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_bytes_that_are_no_message_are_an_invalid_argument(server: RunningServer) -> None:
+    with grpc.insecure_channel(server.target) as channel:
+        classify = channel.unary_unary("/gurmukhi.v1.DigitService/Classify", None, None)
+        with pytest.raises(grpc.RpcError) as caught:
+            classify(b"\xff\xff\xff", timeout=5)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_an_unknown_method_is_unimplemented(server: RunningServer) -> None:
+    with grpc.insecure_channel(server.target) as channel:
+        for path in ("/gurmukhi.v1.DigitService/Nothing", "/no.Service/Method"):
+            with pytest.raises(grpc.RpcError) as caught:
+                channel.unary_unary(path, None, None)(b"", timeout=5)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
