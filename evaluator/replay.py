@@ -74,16 +74,29 @@ def replay_one(
     replay: Replay,
 ) -> None:
     """Classify one image of a split and file the answer under its index."""
+    replay_batch(target, model, version, images, np.array([index]), replay)
+
+
+def replay_batch(
+    target: Target,
+    model: str,
+    version: str,
+    images: NDArray[np.uint8],
+    indices: NDArray[np.int64],
+    replay: Replay,
+) -> None:
+    """Classify images of a split by one call and file the answers under their indices."""
     try:
-        answer, seconds = target.infer_timed(model, version, images[index : index + 1])
+        answer, seconds = target.infer_timed(model, version, images[indices])
     except CallError as error:
-        replay.lost[index] = f"{error.code.name}: {error.details}"
+        why = f"{error.code.name}: {error.details}"
+        replay.lost.update(dict.fromkeys(map(int, indices), why))
         return
     except AnswerError as error:
-        replay.malformed[index] = str(error)
+        replay.malformed.update(dict.fromkeys(map(int, indices), str(error)))
         return
-    replay.digits[index] = answer.digits[0]
-    replay.scores[index] = answer.scores[0]
+    replay.digits[indices] = answer.digits
+    replay.scores[indices] = answer.scores
     if answer.probabilities is not None:
-        replay.probabilities[index] = answer.probabilities[0]
-    replay.seconds[index] = seconds
+        replay.probabilities[indices] = answer.probabilities
+    replay.seconds[indices] = seconds

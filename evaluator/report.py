@@ -4,17 +4,21 @@ import platform
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import Any, Final
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 import gurmukhi
-from evaluator.latency import quantiles
+from evaluator.latency import histogram, quantiles
+from evaluator.replay import Replay
 from evaluator.session import Session, Subject
+from evaluator.statistics import class_figures, compare_pairs, wilson_interval
 from evaluator.verdict import Verdict
 from gurmukhi.evaluation import Evaluation
-from gurmukhi.metrics import confusion_matrix
+from gurmukhi.metrics import class_wise_accuracy, confusion_matrix
 
 SCHEMA_VERSION: Final = 1
 
@@ -33,7 +37,7 @@ class Occasion:
 
 def make_record(session: Session, verdict: Verdict, occasion: Occasion) -> Record:
     """The record of a run."""
-    calls = session.target.calls
+    calls = [target.calls for target in session.targets]
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": verdict.name,
@@ -43,13 +47,21 @@ def make_record(session: Session, verdict: Verdict, occasion: Occasion) -> Recor
         "started": occasion.started.astimezone(UTC).isoformat(timespec="seconds"),
         "seconds": round(occasion.seconds, 3),
         "command": list(occasion.command),
-        "target": session.target.address,
+        "target": ", ".join(target.address for target in session.targets),
+        "profile": {
+            "checks": list(session.settings.checks),
+            "concurrency": session.settings.concurrency,
+            "rate": session.settings.rate,
+            "seed": session.settings.seed,
+        },
         "data": {
             "source": session.source.kind,
             "location": session.source.location,
             "sha256": session.split.sha256,
             "images": len(session.split),
             "synthetic": session.source.kind == "synthetic",
+            "names": list(session.split.names),
+            "labels": session.split.labels.tolist(),
         },
         "versions": {
             "gurmukhi-digits": gurmukhi.__version__,
@@ -58,8 +70,14 @@ def make_record(session: Session, verdict: Verdict, occasion: Occasion) -> Recor
             "numpy": np.__version__,
             "platform": sys.platform,
         },
-        "calls": {"sent": calls.sent, "retried": calls.retried, "lost": calls.lost},
+        "calls": {
+            "sent": sum(one.sent for one in calls),
+            "retried": sum(one.retried for one in calls),
+            "lost": sum(one.lost for one in calls),
+        },
+        "baseline": str(session.baseline.path) if session.baseline else None,
         "models": [_model(session, subject) for subject in session.subjects],
+        "pairs": _pairs(session),
         "checks": [asdict(result) for result in session.results],
     }
 
@@ -76,7 +94,17 @@ def _model(session: Session, subject: Subject) -> Record:
         "served": _served(session, subject),
         "images": _misread(session, subject),
         "latency_seconds": quantiles(subject.replay.seconds) if subject.replay else {},
+        "latency": [
+            {"how": how, "seconds": quantiles(one.seconds), "histogram": histogram(one.seconds)}
+            for how, one in _replays(subject)
+            if one.answered.any()
+        ],
     }
+
+
+def _replays(subject: Subject) -> list[tuple[str, Replay]]:
+    alone = [("one call at a time", subject.replay)] if subject.replay else []
+    return alone + list(subject.under_load.items())
 
 
 def _offline(evaluation: Evaluation | None) -> Record | None:
@@ -110,11 +138,58 @@ def _served(session: Session, subject: Subject) -> Record | None:
         "lost": len(replay.lost),
         "malformed": len(replay.malformed),
         "differing": None,
+        "statistics": None,
     }
+    if matrix is not None:
+        record["statistics"] = _statistics(session, labels, digits, answered)
     if subject.evaluation is not None:
         differs = answered & (replay.digits != subject.evaluation.predictions)
         record["differing"] = int(differs.sum())
     return record
+
+
+def _statistics(
+    session: Session,
+    labels: NDArray[np.int64],
+    digits: NDArray[np.int64],
+    answered: NDArray[np.bool_],
+) -> Record:
+    """Figures on the answered images; labels and digits (answered,)."""
+    figures = class_figures(confusion_matrix(labels, digits))
+    record: Record = {
+        "wilson_95": wilson_interval(int((labels == digits).sum()), len(labels)),
+        "class_wise_accuracy": class_wise_accuracy(labels, digits).tolist(),
+        "precision": _null_if_nan(figures.precision),
+        "recall": _null_if_nan(figures.recall),
+        "f1": _null_if_nan(figures.f1),
+    }
+    if session.near is not None:
+        near = session.near[answered]
+        for name, part in (("near", near), ("far", ~near)):
+            right = int((labels == digits)[part].sum())
+            record[name] = {"correct": right, "count": int(part.sum())}
+    return record
+
+
+def _null_if_nan(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _pairs(session: Session) -> list[Record]:
+    """Each two versions, where both answered every image."""
+    complete = [
+        (subject.key, subject.replay.digits)
+        for subject in session.subjects
+        if subject.replay is not None and subject.replay.is_complete
+    ]
+    return [
+        {
+            "first": first,
+            "second": second,
+            **asdict(compare_pairs(session.split.labels, one, other)),
+        }
+        for (first, one), (second, other) in combinations(complete, 2)
+    ]
 
 
 def _misread(session: Session, subject: Subject) -> list[Record]:
@@ -140,5 +215,5 @@ def _misread(session: Session, subject: Subject) -> list[Record]:
     ]
 
 
-def _finite(values: np.ndarray[Any, Any]) -> list[float] | None:
+def _finite(values: NDArray[np.float32]) -> list[float] | None:
     return values.tolist() if np.isfinite(values).all() else None

@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from evaluator.checks import (
-    check_accuracy,
-    check_apis,
-    check_data,
-    check_labels,
-    check_model,
-    check_reach,
-)
+from evaluator.apis import check_apis
+from evaluator.baseline import check_baseline
+from evaluator.budgets import check_calls, check_latency
+from evaluator.consistency import check_batches, check_load
+from evaluator.counters import check_metrics, check_metrics_before
+from evaluator.parity import check_accuracy, check_data, check_labels
+from evaluator.reach import check_model, check_reach
+from evaluator.refusals import check_refusals
+from evaluator.replicas import check_replicas
 from evaluator.results import Result
 from evaluator.session import Session
 
@@ -24,19 +25,41 @@ CHECKS: Final[dict[str, Check]] = {
     "data": check_data,
     "labels": check_labels,
     "accuracy": check_accuracy,
+    "batches": check_batches,
+    "load": check_load,
     "apis": check_apis,
+    "replicas": check_replicas,
+    "latency": check_latency,
+    "refusals": check_refusals,
+    "metrics": check_metrics,
+    "calls": check_calls,
+    "baseline": check_baseline,
 }
+# A profile is a choice of checks; the conformance profile also wants counters that are exact.
+PROFILES: Final[dict[str, tuple[str, ...]]] = {
+    "quick": (
+        "reach", "model", "data", "labels", "accuracy", "apis", "latency", "calls", "baseline",
+    ),
+    "nightly": tuple(CHECKS),
+    "conformance": tuple(CHECKS),
+}  # fmt: skip
 
 
-def run_checks(session: Session, names: tuple[str, ...] = tuple(CHECKS)) -> bool:
+def run_checks(session: Session) -> bool:
     """Fill `session.results`; return whether the run was interrupted."""
     try:
-        for name in names:
-            started = time.monotonic()
-            for result in CHECKS[name](session):
-                now = time.monotonic()
-                session.results.append(replace(result, seconds=now - started))
-                started = now
+        _make(session, check_metrics_before)
+        for name, check in CHECKS.items():
+            if name in session.settings.checks:
+                _make(session, check)
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _make(session: Session, check: Check) -> None:
+    started = time.monotonic()
+    for result in check(session):
+        now = time.monotonic()
+        session.results.append(replace(result, seconds=now - started))
+        started = now

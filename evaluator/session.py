@@ -1,17 +1,27 @@
 """Hold what a run is about: the bundles, the images, and what has been answered so far."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evaluator.replay import Replay
 from evaluator.results import Result
+from evaluator.settings import Settings
 from evaluator.target import Target
-from gurmukhi.bundle import Bundle, find_bundles, read_bundle
+from gurmukhi.audit import measure_leakage
+from gurmukhi.bundle import Bundle, Manifest, find_bundles, read_bundle
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError, DataError
 from gurmukhi.evaluation import Evaluation
 from gurmukhi.sources import Source
+
+if TYPE_CHECKING:
+    from evaluator.baseline import Baseline
 
 
 @dataclass(slots=True)
@@ -25,23 +35,49 @@ class Subject:
     fault: str = ""
     served_sha256: str = ""
     replay: Replay | None = None  # one image a call
+    under_load: dict[str, Replay] = field(default_factory=dict)  # how -> answers
     blocked: str = ""  # why the checks that follow are pointless
 
     @property
     def key(self) -> str:
         return f"{self.name}:{self.version}"
 
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest; raises BundleError where the bundle cannot be read."""
+        if self.bundle is None:
+            raise BundleError(self.fault)
+        return self.bundle.manifest
+
+    @property
+    def offline(self) -> Evaluation:
+        """The native model's answers; raises BundleError where the bundle cannot be read."""
+        if self.evaluation is None:
+            raise BundleError(self.fault)
+        return self.evaluation
+
 
 @dataclass(slots=True)
 class Session:
-    """One run: a target held against a repository of bundles on a test split."""
+    """One run: addresses held against a repository of bundles on a test split."""
 
-    target: Target
+    targets: list[Target]  # every address
     source: Source
     split: Split
     subjects: list[Subject]
-    quiet: bool = False
+    settings: Settings
     results: list[Result] = field(default_factory=list)
+    unreached: set[str] = field(default_factory=set)  # addresses
+    near: NDArray[np.bool_] | None = None  # (N,) test images close to a training image
+    baseline: "Baseline | None" = None
+    counters: Counter[tuple[str, str, str]] | None = None  # the server's own, at the start
+    counted: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # ours, at that time
+
+    @property
+    def target(self) -> Target:
+        """The first address that was reached: it gets all checks, the others some."""
+        reached = [one for one in self.targets if one.address not in self.unreached]
+        return (reached or self.targets)[0]
 
     def testable(self) -> list[Subject]:
         """The versions that are worth further checks."""
@@ -77,6 +113,15 @@ def _read_subject(folder: Path) -> Subject:
     except BundleError as error:
         subject.fault = str(error)
     return subject
+
+
+def find_near(source: Source, test: Split) -> NDArray[np.bool_] | None:
+    """(N,) whether a test image lies close to a training one; None without training images."""
+    try:
+        train = source.split("train")
+    except DataError:
+        return None
+    return measure_leakage(train, test).near
 
 
 def read_split(source: Source) -> Split:

@@ -6,14 +6,14 @@ from evaluator.latency import show_seconds
 from evaluator.report import Record
 from gurmukhi.terminal import format_table
 
-_HEADER = ("model", "version", "offline", "served", "differ", "p50", "p99")
+HEADER = ("model", "version", "offline", "served", "differ", "p50", "p99")
 _NONE = "–"
 
 
 def show_record(record: Record, *, colour: bool) -> str:
     """The text of a record; `colour` is for terminals."""
     parts = [notice(record)] if notice(record) else []
-    parts.append(format_table(_HEADER, [_row(model) for model in record["models"]]))
+    parts.append(format_table(HEADER, [model_row(model) for model in record["models"]]))
     failures = [check for check in record["checks"] if check["fault"]]
     if failures:
         parts.append("\n".join(f"✗ {check['check']}: {check['sentence']}" for check in failures))
@@ -47,7 +47,8 @@ def outcome_counts(record: Record) -> str:
     return ", ".join(f"{outcomes.count(one)} {one}" for one in dict.fromkeys(outcomes))
 
 
-def _row(model: Record) -> tuple[str, ...]:
+def model_row(model: Record) -> tuple[str, ...]:
+    """The cells of a model, under HEADER."""
     latency, served = model["latency_seconds"], model["served"]
     return (
         model["name"],

@@ -24,6 +24,16 @@ HEALTH: Final = "grpc.health.v1.Health"
 
 # A call is worth asking again only where the server did not, or could not, take it on.
 _RETRYABLE: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+# Codes that say what the server has, or thinks of the request, rather than that it fails.
+_LACKS: Final = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND)
+_REFUSALS: Final = (
+    *_LACKS,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+)
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE_SECONDS: Final = 0.05  # doubled each time: a lost call is given up in 0.35 s
 _OPTIONS: Final = (
@@ -33,6 +43,8 @@ _OPTIONS: Final = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.max_receive_message_length", 64 << 20),
 )
+# A server may bound its batches; past this many images a refusal is its right.
+SURE_BATCH: Final = 32
 _T = TypeVar("_T")
 
 
@@ -62,10 +74,10 @@ class Calls:
 class Target:
     """One address under test. Every call has a deadline and raises CallError when it fails."""
 
-    def __init__(self, address: str, timeout_seconds: float, calls: Calls | None = None) -> None:
+    def __init__(self, address: str, timeout_seconds: float) -> None:
         self.address = address
         self.timeout_seconds = timeout_seconds
-        self.calls = calls or Calls()
+        self.calls = Calls()
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._inference = GRPCInferenceServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
@@ -109,8 +121,9 @@ class Target:
     ) -> tuple[Answer, float]:
         """As `infer`, with the seconds between request and reply, retries included."""
         request = infer_request(model, version, images, typed=typed)
+        may_refuse = len(images) > SURE_BATCH
         started = time.perf_counter()
-        reply = self._infer_call("ModelInfer", request)
+        reply = self._infer_call("ModelInfer", request, wanted=may_refuse)
         seconds = time.perf_counter() - started
         return read_answer(reply, len(images)), seconds
 
@@ -184,7 +197,7 @@ class Target:
     ) -> _T:
         """Ask until an answer comes, the deadline passes or asking again is no use.
 
-        A refusal other than for want of the server is an answer where it is `wanted`.
+        A refusal is an answer where it is `wanted`, and so is that the server lacks something.
         """
         deadline = time.monotonic() + self.timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
@@ -200,8 +213,8 @@ class Target:
                     and time.monotonic() + pause < deadline
                 )
                 if not again:
-                    lost = not (wanted or _is_word_of_server(failure.code))
-                    self.calls.call(attempt, lost=lost)
+                    answered = failure.code in (_REFUSALS if wanted else _LACKS)
+                    self.calls.call(attempt, lost=not answered)
                     raise failure from error
                 time.sleep(pause)
                 pause *= 2
@@ -210,11 +223,6 @@ class Target:
                 self.calls.call(attempt, lost=False)
                 return reply
         raise AssertionError("the last attempt returns or raises")
-
-
-def _is_word_of_server(code: grpc.StatusCode) -> bool:
-    """Whether a failure says what the server has and lacks rather than that it fails."""
-    return code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.NOT_FOUND)
 
 
 def _call_error(address: str, error: grpc.RpcError | CallError) -> CallError:

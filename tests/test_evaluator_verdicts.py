@@ -372,4 +372,11 @@ def test_interrupted_run_reports_what_it_has_and_is_exit_130(
 def test_no_half_written_report_is_left(evaluate: Evaluate, report: Path) -> None:
     with serving(RightServer()) as target:
         evaluate(target)
-    assert sorted(path.name for path in report.iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in report.iterdir()) == [
+        "confusion.csv",
+        "junit.xml",
+        "predictions.jsonl",
+        "report.html",
+        "report.json",
+        "summary.md",
+    ]

@@ -17,8 +17,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from gurmukhi import bundle as bundles
+from gurmukhi import image as picture
 from gurmukhi.dataset import Split
-from gurmukhi.errors import TensorError
+from gurmukhi.errors import ImageError, TensorError
 from gurmukhi.evaluation import Evaluation
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.inference import open_inference_grpc_pb2_grpc as pb_grpc
@@ -203,6 +204,11 @@ class RightServer(
 
     def decode(self, image: Any, context: Any) -> NDArray[np.uint8]:
         """The pixels (32, 32) of a message."""
+        if image.HasField("encoded"):
+            try:
+                return picture.decode(image.encoded).pixels
+            except ImageError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         if len(image.pixels) != 1024:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "pixels: expected 1024 bytes")
         return np.frombuffer(image.pixels, np.uint8).reshape(32, 32)

@@ -1,0 +1,230 @@
+"""Read the flags of `gurmukhi-evaluate` into a configuration."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from evaluator.latency import QUANTILES
+from evaluator.run import CHECKS, PROFILES
+from evaluator.settings import Budget, Settings
+from gurmukhi.client import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
+from gurmukhi.command import Parser, positive_number, whole_number
+from gurmukhi.sources import DATA_HELP
+
+PROGRAM: Final = "gurmukhi-evaluate"
+# What every other check builds on.
+_ALWAYS: Final = ("reach", "data")
+_EXAMPLES: Final = (
+    "gurmukhi-evaluate --target localhost:8001 --models models/",
+    "gurmukhi-evaluate --target dns:///digits.example:8001 --model svm-rbf:1 --profile quick",
+    "gurmukhi-evaluate --latency-budget p99=5ms --latency-budget mlp:p99=2ms",
+    "gurmukhi-evaluate --baseline last/report.json --allow-lost 1",
+    "gurmukhi-evaluate --profile conformance --metrics http://localhost:8002/metrics",
+    "",
+    "exit codes: 0 pass · 1 quality fell · 2 served differs from offline · 3 target unreachable",
+    "or failing · 4 bad bundle, baseline or data · 5 latency budget · 64 wrong flag ·",
+    "130 interrupted",
+)
+_BUDGET: Final = re.compile(
+    r"(?:(?P<model>[^=]+):)?(?P<quantile>p[\d.]+)=(?P<value>\d+(?:\.\d+)?)(?P<unit>us|µs|ms|s)"
+)
+_UNITS: Final = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The command's flags."""
+
+    target: str
+    models: Path
+    data: str | None
+    report: Path
+    wanted: tuple[str, ...]  # NAME or NAME:VERSION; none is all
+    baseline: Path | None
+    update_baseline: bool
+    settings: Settings
+    command: tuple[str, ...]
+
+
+def make_parser() -> Parser:
+    """The command's parser."""
+    parser = Parser(
+        PROGRAM,
+        "Replay the test images against a server and hold its answers against the bundles'.",
+        _EXAMPLES,
+    )
+    add_subject_flags(parser)
+    parser.add_argument(
+        "--report",
+        type=Path,
+        default=Path("report"),
+        metavar="DIR",
+        help="where the report is written (default: %(default)s/)",
+    )
+    checks = parser.add_argument_group("which checks", f"In order: {', '.join(CHECKS)}.")
+    checks.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default="nightly",
+        help="quick: without batches, load, replicas and wrong requests; nightly: all; "
+        "conformance: all, and counters must be exact (default: %(default)s)",
+    )
+    checks.add_argument("--only", type=_names, metavar="CHECK,…", help="only these checks")
+    checks.add_argument(
+        "--skip", type=_names, default=(), metavar="CHECK,…", help="all but these checks"
+    )
+    load = parser.add_argument_group("load and latency")
+    load.add_argument(
+        "--concurrency",
+        type=whole_number(1, 256),
+        default=8,
+        metavar="N",
+        help="calls at a time of the closed loop (default: %(default)s)",
+    )
+    load.add_argument(
+        "--rate",
+        type=positive_number,
+        default=200.0,
+        metavar="PER_SECOND",
+        help="arrivals a second of the open loop, all models together (default: %(default)g)",
+    )
+    load.add_argument(
+        "--seed",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="of the order and the arrivals (default: %(default)s)",
+    )
+    load.add_argument(
+        "--latency-budget",
+        type=_budget,
+        action="append",
+        default=[],
+        metavar="[MODEL:]P99=5ms",
+        help=f"fail past it; {', '.join(QUANTILES)}; us, ms or s; may be given again",
+    )
+    load.add_argument(
+        "--metrics",
+        type=_url,
+        metavar="URL",
+        help="the server's /metrics, to hold its counters against what was sent",
+    )
+    quality = parser.add_argument_group("change against an earlier run")
+    quality.add_argument("--baseline", type=Path, metavar="FILE", help="an earlier report.json")
+    quality.add_argument(
+        "--allow-lost",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="right answers a model may lose against the baseline (default: %(default)s)",
+    )
+    quality.add_argument(
+        "--update-baseline",
+        action="store_true",
+        help="make this run the baseline, unless it fails or a model lost right answers",
+    )
+    quality.add_argument(
+        "--accept", action="store_true", help="update the baseline though models lost answers"
+    )
+    return parser
+
+
+def add_subject_flags(parser: Parser) -> None:
+    """What is evaluated: target, bundles, data."""
+    parser.add_argument(
+        "--target",
+        default=os.environ.get("GURMUKHI_TARGET", DEFAULT_TARGET),
+        metavar="ADDRESS",
+        help="HOST:PORT; several with commas or in a file; dns:///NAME:PORT for each address of "
+        "a name (default: $GURMUKHI_TARGET or %(default)s)",
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=Path(os.environ.get("GURMUKHI_MODELS", "models")),
+        metavar="DIR",
+        help="the model repository (default: $GURMUKHI_MODELS or %(default)s/)",
+    )
+    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME[:VERSION]",
+        help="only this model, or this version of it; may be given again (default: all)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=positive_number,
+        default=DEFAULT_TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="deadline of each call (default: %(default)s)",
+    )
+
+
+def read_config(parser: Parser, arguments: argparse.Namespace, given: Sequence[str]) -> Config:
+    """The configuration that parsed flags name; ends the command where they do not go together."""
+    checks = PROFILES[arguments.profile] if arguments.only is None else arguments.only
+    if refused := [name for name in arguments.skip if name in _ALWAYS]:
+        parser.error(f"argument --skip: {refused[0]} cannot be skipped, all else builds on it")
+    if arguments.profile == "conformance" and not arguments.metrics:
+        parser.error("argument --profile: conformance needs --metrics URL")
+    for flag in ("update_baseline", "accept"):
+        if getattr(arguments, flag) and arguments.baseline is None:
+            parser.error(f"argument --{flag.replace('_', '-')}: needs --baseline FILE")
+    settings = Settings(
+        checks=tuple(
+            name
+            for name in CHECKS
+            if name in _ALWAYS or (name in checks and name not in arguments.skip)
+        ),
+        timeout_seconds=arguments.timeout,
+        concurrency=arguments.concurrency,
+        rate=arguments.rate,
+        seed=arguments.seed,
+        budgets=tuple(arguments.latency_budget),
+        metrics_url=arguments.metrics or "",
+        exact_metrics=arguments.profile == "conformance",
+        allow_lost=arguments.allow_lost,
+        accept_fall=arguments.accept,
+        quiet=arguments.quiet,
+    )
+    return Config(
+        target=arguments.target,
+        models=arguments.models,
+        data=arguments.data,
+        report=arguments.report,
+        wanted=tuple(arguments.model),
+        baseline=arguments.baseline,
+        update_baseline=arguments.update_baseline,
+        settings=settings,
+        command=(PROGRAM, *given),
+    )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(","))
+    for name in names:
+        if name not in CHECKS:
+            raise argparse.ArgumentTypeError(f"{name!r} is no check; expected {', '.join(CHECKS)}")
+    return names
+
+
+def _budget(text: str) -> Budget:
+    match = _BUDGET.fullmatch(text)
+    if match is None or match["quantile"] not in QUANTILES or not float(match["value"]):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no budget; expected one of {', '.join(QUANTILES)}, such as p99=5ms"
+        )
+    seconds = float(match["value"]) * _UNITS[match["unit"]]
+    return Budget(match["quantile"], seconds, match["model"] or "")
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// address")
+    return text
