@@ -1,0 +1,1 @@
+"""The published studies, run again and compared with what was published."""
