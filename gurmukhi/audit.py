@@ -12,6 +12,7 @@ from gurmukhi.labels import CLASS_COUNT
 
 # A test image is called near when it differs from some training image in at most this many pixels.
 NEAR_PIXELS: Final = 10
+_CHUNK: Final = 512  # test images compared at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,16 @@ def measure_leakage(train: Split, test: Split) -> Leakage:
 def _nearest(
     images: NDArray[np.uint8], others: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    signs, other_signs = _signs(images), _signs(others)
-    # Equal pixels give +1 and different ones −1, so the product is 1024 − 2 · distance, exactly.
-    agreement = signs @ other_signs.T  # (N, M)
-    nearest = agreement.argmax(axis=1)
-    best = agreement[np.arange(len(images)), nearest]
-    return ((signs.shape[1] - best) / 2).astype(np.int64), nearest.astype(np.int64)
+    distances, nearest = np.empty((2, len(images)), np.int64)
+    other_signs = _signs(others)
+    for start in range(0, len(images), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        signs = _signs(images[part])
+        # Equal pixels give +1 and different ones −1: the product is 1024 − 2 · distance, exactly.
+        agreement = signs @ other_signs.T  # (at most _CHUNK, M)
+        nearest[part] = agreement.argmax(axis=1)
+        distances[part] = (signs.shape[1] - agreement.max(axis=1)) / 2
+    return distances, nearest
 
 
 def _signs(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,11 +1,14 @@
 """What every command shares: flags, exit codes, one-line errors, logging."""
 
 import argparse
+import io
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Final, NoReturn
+from pathlib import Path
+from typing import Final, NoReturn, TextIO
 
 import gurmukhi
 from gurmukhi.errors import EXIT_BAD_DATA, GurmukhiError
@@ -31,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("-q", "--quiet", action="store_true", help="say only what went wrong")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: {message} (try --help)\n")
+        self.exit(EXIT_USAGE, f"{self.prog}: {one_line(message)} (try --help)\n")
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -62,7 +65,9 @@ def positive_number(text: str) -> float:
 
 
 def start_logging(*, verbose: bool, quiet: bool) -> None:
-    """Send plain log lines to standard error."""
+    """Send plain log lines to standard error, and keep libraries' warnings to ourselves."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # such as Pillow's on each damaged picture
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     for room in ("gurmukhi", "trainer", "server", "evaluator"):
@@ -73,24 +78,58 @@ def run(
     parser: Parser, command: Callable[[argparse.Namespace], int], argv: Sequence[str] | None
 ) -> int:
     """Parse, run and turn what a user can mend into one line and an exit code."""
+    _open_streams()
     arguments = parser.parse_args(argv)
     start_logging(verbose=arguments.verbose, quiet=arguments.quiet)
     try:
         code = command(arguments)
         sys.stdout.flush()
     except GurmukhiError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        complain(parser.prog, str(error))
+        code = error.exit_code
     except OSError as error:
-        print(f"{parser.prog}: {_describe(error)}", file=sys.stderr)  # noqa: T201
-        return EXIT_BAD_DATA
+        if isinstance(error, BrokenPipeError) and not _can_flush(sys.stdout):
+            code = 0  # the reader, such as `head`, has seen enough
+        else:
+            complain(parser.prog, _describe(error))
+            code = EXIT_BAD_DATA
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)  # noqa: T201
-        return EXIT_INTERRUPTED
+        complain(parser.prog, "interrupted")
+        code = EXIT_INTERRUPTED
+    if not _can_flush(sys.stdout):
+        # Else the interpreter tries once more when it ends, and complains of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def complain(prog: str, message: str) -> None:
+    """Write one line to standard error, whatever line breaks a file's name has in it."""
+    print(f"{prog}: {one_line(message)}", file=sys.stderr)  # noqa: T201
+
+
+def one_line(text: str) -> str:
+    """A text with its control characters, line breaks among them, as escapes."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def _open_streams() -> None:
+    """Have standard output and error take any text, even where they were closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - as long as we run
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a glyph on an ASCII terminal
+
+
+def _can_flush(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except OSError:
+        return False
+    return True
 
 
 def _describe(error: OSError) -> str:

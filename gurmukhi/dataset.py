@@ -1,12 +1,17 @@
 """Read labelled digits from folders and zip archives into splits."""
 
 import hashlib
+import io
+import lzma
+import os
 import re
+import stat
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +31,19 @@ PUBLISHED_SHA256: Final = {
     "val.zip": "0b3706819f4941ff09eac53fbeb92dc79efd102b45b2d973da0489e65c5b8729",
 }
 
-# An image of the data set has some 300 bytes; an archive member past this is no such image.
+# An image of the data set has some 300 bytes; a file past this is no such image.
 _MAX_FILE_BYTES: Final = 1 << 20
+# What a damaged, encrypted or hostile archive makes the standard library raise.
+_ZIP_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+)
 _IGNORED: Final = re.compile(r"(^|/)(\.|__MACOSX/|Thumbs\.db$|desktop\.ini$)", re.IGNORECASE)
 
 
@@ -83,14 +99,23 @@ def _locate(folder: Path, split: SplitName) -> Path | None:
 
 def read_folder(folder: Path) -> Split:
     """Read `<folder>/<digit>/<image>` files; raises DataError."""
-    files = (
-        (f"{folder.name}/{path.relative_to(folder).as_posix()}", path)
-        for path in folder.rglob("*")
-        if path.is_file()
-    )
-    return _assemble(
-        folder, ((name, path.read_bytes()) for name, path in files if not _IGNORED.search(name))
-    )
+    return _assemble(folder, _folder_files(folder))
+
+
+def _folder_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for parent, _, files in os.walk(folder, onerror=_raise):
+        for path in (Path(parent, file) for file in files):
+            name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+            if _IGNORED.search(name) or not path.is_file():
+                continue
+            with path.open("rb") as opened:
+                data = opened.read(_MAX_FILE_BYTES + 1)
+            yield name, _bounded(folder, name, data)
+
+
+def _raise(error: OSError) -> None:
+    """Have a folder that may not be listed end the walk; it would be passed over in silence."""
+    raise error
 
 
 def read_archive(archive: Path) -> Split:
@@ -99,7 +124,7 @@ def read_archive(archive: Path) -> Split:
     An archive of a published name must have the published sha256; other data comes in folders.
     """
     data = archive.read_bytes()
-    split = _assemble(archive, _archive_files(archive))
+    split = _assemble(archive, _archive_files(archive, io.BytesIO(data)))
     actual, expected = hashlib.sha256(data).hexdigest(), PUBLISHED_SHA256.get(archive.name)
     if expected is not None and actual != expected:
         raise DataError(
@@ -109,10 +134,10 @@ def read_archive(archive: Path) -> Split:
     return split
 
 
-def _archive_files(archive: Path) -> Iterator[tuple[str, bytes]]:
-    stems = {stem for names in _STEMS.values() for stem in names}
+def _archive_files(archive: Path, data: BinaryIO) -> Iterator[tuple[str, bytes]]:
+    stems = next(names for names in _STEMS.values() if archive.stem in names)
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with zipfile.ZipFile(data) as opened:
             for member in opened.infolist():
                 path = PurePosixPath(member.filename.replace("\\", "/"))
                 if path.is_absolute() or ".." in path.parts:
@@ -126,14 +151,20 @@ def _archive_files(archive: Path) -> Iterator[tuple[str, bytes]]:
                         f"{archive}: unexpected entry {member.filename!r}; "
                         f"expected {archive.stem}/<digit>/<image>"
                     )
-                if member.file_size > _MAX_FILE_BYTES:
-                    raise DataError(
-                        f"{archive}: the entry {member.filename!r} unpacks to {member.file_size} "
-                        f"bytes; at most {_MAX_FILE_BYTES} are read"
-                    )
-                yield path.as_posix(), opened.read(member)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+                if stat.S_ISLNK(member.external_attr >> 16):
+                    raise DataError(f"{archive}: the entry {member.filename!r} is a link")
+                # Whatever size the header states: no more than this is ever unpacked.
+                with opened.open(member) as packed:
+                    unpacked = packed.read(_MAX_FILE_BYTES + 1)
+                yield path.as_posix(), _bounded(archive, path.as_posix(), unpacked)
+    except _ZIP_ERRORS as error:
         raise DataError(f"{archive}: not a readable zip archive ({error})") from error
+
+
+def _bounded(source: Path, name: str, data: bytes) -> bytes:
+    if len(data) > _MAX_FILE_BYTES:
+        raise DataError(f"{source}: {name} has more than {_MAX_FILE_BYTES} bytes")
+    return data
 
 
 def _assemble(source: Path, files: Iterable[tuple[str, bytes]]) -> Split:
@@ -178,4 +209,5 @@ def _read_digit(source: Path, name: str, data: bytes) -> NDArray[np.uint8]:
 
 def _natural(name: str) -> list[str | int]:
     """Sort key under which 2.bmp comes before 10.bmp; text and numbers alternate in it."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    # int() refuses numbers of thousands of digits; longer ones fall into several.
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d{1,18})", name)]

@@ -1,8 +1,11 @@
 """Find the data set: a folder, the local cache, its public home, or our own synthetic digits."""
 
 import hashlib
+import http.client
 import logging
 import os
+import re
+import tempfile
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +35,11 @@ _PUBLIC_HOME: Final = (
 )
 _DOWNLOAD_TIMEOUT_SECONDS: Final = 5.0
 
+# The archives have 278,336 and 57,048 bytes.
+_MAX_DOWNLOAD_BYTES: Final = 1 << 20
+# Fewer than ten images leave a class without one; more than this many take hours to fit.
+_SYNTHETIC_LEAST: Final = 10
+_SYNTHETIC_MOST: Final = 100_000
 # The size of the real splits, and seeds that no other use of the generator shares.
 _SYNTHETIC_SIZES: Final[dict[SplitName, int]] = {"train": 1000, "test": 178}
 _SYNTHETIC_SEEDS: Final[dict[SplitName, int]] = {"train": 1, "test": 2}
@@ -80,7 +88,9 @@ class SyntheticSource:
     def split(self, name: SplitName) -> Split:
         count = self.count or _SYNTHETIC_SIZES[name]
         images, labels = synthetic_digits(count, _SYNTHETIC_SEEDS[name])
-        return make_split(images, labels, (f"synthetic/{name}/{i}" for i in range(count)))
+        order = labels.argsort(kind="stable")  # a split is in the order of its classes
+        names = (f"synthetic/{name}/{index}" for index in order)
+        return make_split(images[order], labels[order], names)
 
 
 def find_source(spec: str | None, environment: Mapping[str, str] = os.environ) -> Source:
@@ -95,17 +105,24 @@ def find_source(spec: str | None, environment: Mapping[str, str] = os.environ) -
         return SyntheticSource(_synthetic_count(spec))
     folder = Path(spec)
     if not folder.is_dir():
-        raise DataError(f"--data {spec}: no such folder; expected {DATA_HELP}")
+        raise DataError(f"--data {spec}: {_not_a_folder(folder)}; expected {DATA_HELP}")
     return FolderSource(folder, kind=_kind_of(folder))
+
+
+def _not_a_folder(path: Path) -> str:
+    return "is a file, not a folder" if path.exists() else "no such folder"
 
 
 def _synthetic_count(spec: str) -> int | None:
     _, colon, count = spec.partition(":")
     if not colon:
         return None
-    # Fewer than ten images leave a class without one.
-    if not (count.isascii() and count.isdecimal() and int(count) >= 10):
-        raise DataError(f"--data {spec}: expected synthetic:N with a whole number N of 10 or more")
+    is_number = re.fullmatch("[0-9]{1,9}", count) is not None
+    if not (is_number and _SYNTHETIC_LEAST <= int(count) <= _SYNTHETIC_MOST):
+        raise DataError(
+            f"--data {spec:.40}: expected synthetic:N with a whole number N "
+            f"of {_SYNTHETIC_LEAST} to {_SYNTHETIC_MOST}"
+        )
     return int(count)
 
 
@@ -113,13 +130,13 @@ def _find_real(environment: Mapping[str, str], *, or_synthetic: bool) -> Source:
     if given := environment.get("GURMUKHI_DATA_DIR"):
         folder = Path(given)
         if not folder.is_dir():
-            raise DataError(f"GURMUKHI_DATA_DIR={given}: no such folder")
+            raise DataError(f"GURMUKHI_DATA_DIR={given}: {_not_a_folder(folder)}")
         return FolderSource(folder, kind=_kind_of(folder))
     cache = _cache_folder(environment)
     if not all(holds_split(cache, split) for split in _SYNTHETIC_SIZES):
         try:
             _download(cache)
-        except (OSError, DataError) as error:
+        except (OSError, http.client.HTTPException, DataError) as error:
             if not or_synthetic:
                 raise DataError(
                     f"the real digits are neither in $GURMUKHI_DATA_DIR (not set) nor in {cache}, "
@@ -142,8 +159,14 @@ def _kind_of(folder: Path) -> str:
 
 def _cache_folder(environment: Mapping[str, str]) -> Path:
     base = environment.get("XDG_CACHE_HOME")
-    root = Path(base) if base else Path.home() / ".cache"
-    return root / "gurmukhi-digits" / _COMMIT
+    return (Path(base) if base else _home() / ".cache") / "gurmukhi-digits" / _COMMIT
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # in a container, a user without a name and without $HOME
+        return Path(tempfile.gettempdir())
 
 
 def _download(cache: Path) -> None:
@@ -153,7 +176,7 @@ def _download(cache: Path) -> None:
         with urllib.request.urlopen(  # noqa: S310 - the address is a constant with https
             f"{_PUBLIC_HOME}/{name}", timeout=_DOWNLOAD_TIMEOUT_SECONDS
         ) as reply:
-            fetched[name] = reply.read()
+            fetched[name] = reply.read(_MAX_DOWNLOAD_BYTES)
         actual = hashlib.sha256(fetched[name]).hexdigest()
         if actual != expected:
             raise DataError(f"{_PUBLIC_HOME}/{name}: sha256 is {actual}, expected {expected}")

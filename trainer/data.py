@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Print what the data set is; export it where asked."""
+    if arguments.export:
+        _check_free(arguments.export)
     source = find_source(arguments.data)
     splits: dict[SplitName, Split] = {name: source.split(name) for name in _FOLDERS}
     audits = {name: audit_split(split) for name, split in splits.items()}
@@ -49,8 +51,7 @@ def command(arguments: argparse.Namespace) -> int:
 
 def export(splits: dict[SplitName, Split], folder: Path) -> None:
     """Write `<folder>/<split>/<digit>/<number>.png`, all or none; raises DataError."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"--export {folder}: is there already; expected a new or empty folder")
+    _check_free(folder)
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
@@ -64,6 +65,11 @@ def export(splits: dict[SplitName, Split], folder: Path) -> None:
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"--export {folder}: is there already; expected a new or empty folder")
 
 
 def _record(
