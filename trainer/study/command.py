@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from gurmukhi.command import whole_number
-from gurmukhi.sources import DATA_HELP
+from gurmukhi.sources import DATA_HELP, find_source
 from gurmukhi.terminal import format_table
 from trainer.study.settings import Settings
 
@@ -78,4 +78,20 @@ def _mnist(settings: Settings) -> int:
 
 
 def _gurmukhi(settings: Settings, data: str | None) -> int:
-    raise NotImplementedError
+    from trainer.study.gurmukhi import run_gurmukhi
+    from trainer.study.gurmukhi_report import notice
+    from trainer.study.gurmukhi_result import TABLE_HEADER, table_rows
+
+    study = run_gurmukhi(settings, find_source(data))
+    if above := notice(study):
+        print(f"{above}\n")  # noqa: T201
+    print(format_table(TABLE_HEADER, table_rows(study)))  # noqa: T201
+    if study.is_real:
+        verdict = (
+            f"NOT as published: {', '.join(study.failures)}"
+            if study.failures
+            else "every row is as published"
+        )
+        print(f"\n{verdict}; {study.seconds:.0f} seconds")  # noqa: T201
+    print(f"report: {settings.folder / 'report.html'}")  # noqa: T201
+    return _EXIT_NOT_REPRODUCED if study.failures else 0

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MultipleLocator, NullFormatter
 
 from trainer.plots import INK, new_figure
 
@@ -36,17 +36,19 @@ class Curve:
 
 
 def loss_curves(panels: Sequence[tuple[str, Sequence[Curve]]], *, columns: int = 3) -> Figure:
-    """Mean loss over epochs, one panel a family of curves, on a logarithmic scale."""
+    """Mean loss over epochs, one panel a family of curves, several on a logarithmic scale."""
     rows = -(-len(panels) // columns)
     figure = new_figure(4.2 * min(columns, len(panels)), 3.4 * rows)
     grid = figure.subplots(rows, min(columns, len(panels)), squeeze=False)
     for axes, (title, curves) in zip(grid.flat, panels, strict=False):
         _plot(axes, curves)
-        axes.set_yscale("log")
+        if len(curves) > 1:
+            axes.set_yscale("log")
+            axes.legend(fontsize=7, handlelength=3.5, loc="best", framealpha=1)
+        axes.xaxis.set_major_locator(MultipleLocator(2, offset=1))
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")
         axes.set_ylabel("mean loss")
-        axes.legend(fontsize=7, handlelength=3.5)
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     return figure
@@ -72,6 +74,7 @@ def seed_losses(runs: Sequence[Sequence[float]], published: Sequence[float] | No
             label="published",
         )
     axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MultipleLocator(2, offset=1))
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean loss (NLL)")
     axes.legend(handlelength=3)
@@ -154,6 +157,7 @@ def accuracy_against(
     if ticks is not None:
         axes.set_xticks([x for x, _ in ticks], [label for _, label in ticks])
         axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(axis="x", labelsize=8)
         axes.margins(x=0.12)
     axes.set_xlabel(xlabel)
     axes.set_ylabel("accuracy on the test images")
@@ -164,35 +168,34 @@ def accuracy_against(
 def gamma_curve(
     gammas: Sequence[float],
     accuracies: Sequence[float],
-    kernel_medians: Sequence[float],
+    digits: Sequence[float],  # −log₁₀ of the median kernel value
     *,
     marked: Sequence[tuple[float, str]],
 ) -> Figure:
-    """Accuracy of the RBF SVM over γ, and under it the median kernel value between two images."""
+    """Accuracy of the RBF machine over γ, and under it how small its kernel values are."""
     figure = new_figure(6.8, 5.0)
     upper, lower = figure.subplots(2, 1, sharex=True)
     upper.plot(gammas, accuracies, "-o", color=INK, ms=4)
     upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1.05)
-    lower.plot(gammas, np.maximum(kernel_medians, 1e-320), "--s", color="#555555", ms=4)
-    lower.axhline(np.finfo(np.float64).eps, color=_ACCENT, ls=":", lw=1.5)
-    lower.annotate(
-        "2⁻⁵²: lost beside the 1 of the diagonal",
-        (gammas[0], np.finfo(np.float64).eps),
-        xytext=(0, -4),
-        textcoords="offset points",
-        fontsize=8,
-        va="top",
-        color=_ACCENT,
-    )
+    lower.plot(gammas, digits, "--s", color="#555555", ms=4)
+    for level, text in ((15.65, "2⁻⁵², lost beside 1"), (323.3, "0 in float64")):
+        lower.axhline(level, color=_ACCENT, ls=":", lw=1.5)
+        lower.annotate(
+            text,
+            (gammas[0], level),
+            xytext=(0, 3),
+            textcoords="offset points",
+            fontsize=8,
+            color=_ACCENT,
+        )
     lower.set_yscale("log")
-    lower.set_ylabel("median kernel value")
+    lower.set_ylabel("−log₁₀ of the median\nkernel value")
     lower.set_xlabel("γ")
     lower.set_xscale("log")
-    for axes in (upper, lower):
-        for x, _ in marked:
-            axes.axvline(x, color=_ACCENT, ls="-.", lw=1)
     for x, text in marked:
+        for axes in (upper, lower):
+            axes.axvline(x, color=_ACCENT, ls="-.", lw=1)
         upper.annotate(
             text,
             (x, 1.05),

@@ -13,7 +13,7 @@ from trainer.study.curves import Curve
 from trainer.study.mnist_findings import describe_findings
 from trainer.study.mnist_result import RowResult
 from trainer.study.mnist_table import TABLE_HEADER, MnistStudy, table_rows
-from trainer.study.published import INFERRED, LOSS_TITLES, MNIST_MINUTES, MNIST_TOLERANCE
+from trainer.study.published import INFERRED, MNIST_MINUTES, MNIST_TOLERANCE
 from trainer.study.report import Block, Plot, Report, Section, Table, Text
 from trainer.study.settings import Settings
 
@@ -71,19 +71,13 @@ def _findings(study: MnistStudy) -> list[Block]:
 
 
 def _loss_plots(study: MnistStudy) -> list[Block]:
-    losses = dict.fromkeys(result.row.config.loss for result in study.results)
     nll = [result for result in study.results if result.row.config.loss == "nll"]
+    others = [result for result in study.results if result.row.config.loss != "nll"]
     panels = [
-        ("NLL, 128-64: the learning rate", [r for r in nll if r.row.config.hidden == (128, 64)]),
+        ("NLL, 128-64: the learning rate", _by_rate(nll)),
         ("NLL, 0.01: the layers", [r for r in nll if r.row.config.learning_rate == 0.01]),
-        *(
-            (f"{LOSS_TITLES[loss]}, its own scale", [
-                r for r in study.results if r.row.config.loss == loss
-            ])
-            for loss in losses
-            if loss != "nll"
-        ),
-    ]  # fmt: skip
+        *((f"{result.row.title}: a scale of its own", [result]) for result in others),
+    ]
     figure = curves.loss_curves(
         [(title, [_loss_curve(result) for result in shown]) for title, shown in panels if shown]
     )
@@ -105,10 +99,7 @@ def _loss_curve(result: RowResult) -> Curve:
 
 def _rate_and_depth_plots(study: MnistStudy) -> list[Block]:
     nll = [result for result in study.results if result.row.config.loss == "nll"]
-    rates = sorted(
-        (r for r in nll if r.row.config.hidden == (128, 64)),
-        key=lambda r: r.row.config.learning_rate,
-    )
+    rates = _by_rate(nll)
     deep = sorted(
         (r for r in nll if r.row.config.learning_rate == 0.01),
         key=lambda r: (len(r.row.config.hidden), r.row.config.hidden),
@@ -138,6 +129,12 @@ def _rate_and_depth_plots(study: MnistStudy) -> list[Block]:
             Plot("depth", "Accuracy against depth and width of the network.", plots.to_svg(figure))
         )
     return blocks
+
+
+def _by_rate(results: Sequence[RowResult]) -> list[RowResult]:
+    """Those of the layers that were trained at several rates."""
+    chosen = [result for result in results if result.row.config.hidden == (128, 64)]
+    return sorted(chosen, key=lambda result: result.row.config.learning_rate)
 
 
 def _both(x: Sequence[float], results: Sequence[RowResult]) -> list[Curve]:

@@ -83,12 +83,14 @@ INFERRED: Final = (
     "Inferred, since the publication does not state them: loss and rate of the rows 6, 8 and 9; "
     "momentum, batch size, epochs and scaling of all rows.",
     "Found by trial, since they give the published figures: the MSE is taken between the "
-    "*log*-probabilities and the one-hot targets, and the KL divergence is averaged over all "
-    "batch × 10 elements (PyTorch's reduction=\"mean\"), not over the batch.",
+    "logarithms of the probabilities and the one-hot targets, and the KL divergence is averaged "
+    "over all batch × 10 elements (PyTorch's reduction=\"mean\"), not over the batch.",
 )
 
-# The published 0.955 is 170 of 178 images.
 GURMUKHI_MLP_ACCURACY: Final = 0.955
+GURMUKHI_MLP_CORRECT: Final = 170  # of 178: the count that gives 0.955
+# The mean over the seeds lies this near: twice the spread over seeds, 1.5 images.
+GURMUKHI_MLP_TOLERANCE: Final = 3
 GURMUKHI_MLP_SECONDS: Final = 4.0
 GURMUKHI_MLP_CLASS_WISE: Final[ClassWise] = (
     1, .96629213, .98876404, .99438202, .99438202, 1, 1, .96629213, 1, 1,
