@@ -17,7 +17,7 @@ _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 # Health is left out: whoever runs the server probes it too.
 _COUNTED: Final = (INFERENCE, DIGITS)
 # A handler counts after it has answered: give the last ones this long.
-_SETTLE_SECONDS: Final = 2.0
+_SETTLE_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 5.0
 
 Counts = Counter[tuple[str, str, str]]

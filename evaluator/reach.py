@@ -33,7 +33,11 @@ def reach(target: Target) -> Result:
     try:
         live, ready = target.is_live(), target.is_ready()
     except CallError as error:
-        return Result.error("reach", target.address, f"cannot be reached: {error}")
+        return Result.error(
+            "reach",
+            target.address,
+            f"{target.address} cannot be reached: {error.code.name}: {error.details}",
+        )
     health = _health(target, "")
     said = {"ServerLive": live, "ServerReady": ready, "grpc.health.v1": health or "not offered"}
     evidence = {"said": said}

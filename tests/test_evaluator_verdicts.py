@@ -1,57 +1,39 @@
 """The command's exit code and its sentences, on right servers and wrong ones."""
 
 import itertools
-import json
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from evaluating import Evaluate, evaluate, models, read_report, report
 from numpy.typing import NDArray
-from wrong_servers import DATA, Answers, RightServer, serving, write_bundle, write_manifest
+from wrong_servers import (
+    DATA,
+    Answers,
+    RightServer,
+    nearest_mean,
+    serving,
+    the_split,
+    write_bundle,
+    write_manifest,
+)
 
 from evaluator.__main__ import main
 from gurmukhi.bundle import EVALUATION, MANIFEST, read_bundle
 from gurmukhi.evaluation import Evaluation
 
-Evaluate = Callable[..., int]
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    repository = tmp_path / "models"
-    write_bundle(repository)
-    return repository
-
-
-@pytest.fixture
-def report(tmp_path: Path) -> Path:
-    return tmp_path / "report"
-
-
-@pytest.fixture
-def evaluate(models: Path, report: Path) -> Evaluate:
-    def run(target: str, *flags: str, data: str = DATA) -> int:
-        given = ["--target", target, "--models", str(models), "--data", data]
-        return main([*given, "--report", str(report), *flags])
-
-    return run
-
-
-def read_report(folder: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return record
+__all__ = ["evaluate", "models", "report"]  # fixtures
 
 
 def test_right_server_passes_and_the_table_says_so(
     evaluate: Evaluate, report: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serving(RightServer()) as target:
-        assert evaluate(target) == 0
+        assert evaluate(target, "--profile", "nightly") == 0
     shown = capsys.readouterr().out
     assert "verdict: pass (exit code 0)" in shown
     assert f"report: {report / 'report.html'}" in shown
@@ -83,7 +65,7 @@ def test_dead_port_is_exit_3_within_seconds(
         started = time.monotonic()
         assert evaluate(target) == 3
     assert time.monotonic() - started < 5
-    assert f"{target}: UNAVAILABLE" in capsys.readouterr().out
+    assert f"{target} cannot be reached: UNAVAILABLE" in capsys.readouterr().out
 
 
 def test_another_model_file_is_exit_2(
@@ -112,11 +94,12 @@ def test_wrong_label_is_exit_2_and_the_image_is_named(
 
     with serving(Wrong()) as target:
         assert evaluate(target) == 2
-    assert "1 of 40 labels differ from the bundle's: synthetic/test/7 (" in capsys.readouterr().out
+    name = the_split().names[7]
+    assert f"1 of 40 labels differ from the bundle's: {name} (" in capsys.readouterr().out
     record = read_report(report)
     assert record["exit_code"] == 2
     assert record["models"][0]["served"]["differing"] == 1
-    assert "synthetic/test/7" in (report / "report.html").read_text(encoding="utf-8")
+    assert name in (report / "report.html").read_text(encoding="utf-8")
 
 
 def test_two_labels_swapped_under_the_same_matrix_are_exit_2(
@@ -141,8 +124,6 @@ def test_two_labels_swapped_under_the_same_matrix_are_exit_2(
 
 
 def _same_class_other_answer() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    from wrong_servers import nearest_mean, the_split
-
     split = the_split()
     digits = nearest_mean(split.images)[0]
     for i, j in itertools.combinations(range(len(split)), 2):
@@ -233,7 +214,8 @@ def test_server_that_fails_every_call_is_exit_3_and_no_answer_is_called_wrong(
 
     with serving(Failing()) as target:
         assert evaluate(target) == 3
-    assert "40 of 40 calls were lost: synthetic/test/0: INTERNAL" in capsys.readouterr().out
+    name = the_split().names[0]
+    assert f"40 of 40 calls were lost: {name}: INTERNAL" in capsys.readouterr().out
     (model,) = read_report(report)["models"]
     assert (model["served"]["count"], model["served"]["differing"]) == (0, 0)
 

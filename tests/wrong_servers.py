@@ -5,11 +5,14 @@ The model is nearest mean: a digit is the class whose mean synthetic image is cl
 
 import functools
 import hashlib
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import numpy as np
@@ -36,6 +39,11 @@ TOLERANCE = 1e-4
 MODEL_FILE = b"stands for a graph; nobody here opens it"
 MODEL_SHA256 = hashlib.sha256(MODEL_FILE).hexdigest()
 MAX_BATCH = 256
+
+if TYPE_CHECKING:
+    Interceptor = grpc.ServerInterceptor[Any, Any]
+else:
+    Interceptor = grpc.ServerInterceptor
 
 Answers = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]
 """Digits (N,), scores (N, 10) and probabilities (N, 10)."""
@@ -236,9 +244,9 @@ def _read_images(request: Any) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def serving(servicer: RightServer) -> Iterator[str]:
+def serving(servicer: RightServer, *interceptors: Interceptor) -> Iterator[str]:
     """Serve on a free port for the length of a block; gives the address."""
-    server = grpc.server(ThreadPoolExecutor(16))
+    server = grpc.server(ThreadPoolExecutor(16), interceptors=list(interceptors))
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     digits_pb2_grpc.add_DigitServiceServicer_to_server(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(servicer.health, server)
@@ -248,3 +256,65 @@ def serving(servicer: RightServer) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         server.stop(grace=None).wait()
+
+
+class Counting(Interceptor):
+    """Counts calls by service, method and code; on demand without those that are aborted."""
+
+    def __init__(self, *, aborts: bool = True) -> None:
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        self.aborts = aborts
+        self.lock = threading.Lock()
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        handler = continuation(handler_call_details)
+        _, service, method = handler_call_details.method.split("/")
+
+        def counted(request: Any, context: Any) -> Any:
+            code = "OK"
+            try:
+                return handler.unary_unary(request, context)
+            except Exception:
+                code = context.code().name
+                raise
+            finally:
+                if code == "OK" or self.aborts:
+                    with self.lock:
+                        self.counts[service, method, code] += 1
+
+        return grpc.unary_unary_rpc_method_handler(
+            counted, handler.request_deserializer, handler.response_serializer
+        )
+
+    def page(self) -> str:
+        """The counters as a Prometheus page."""
+        with self.lock:
+            return "".join(
+                f'grpc_server_handled_total{{grpc_type="unary",grpc_service="{service}",'
+                f'grpc_method="{method}",grpc_code="{code}"}} {count}.0\n'
+                for (service, method, code), count in self.counts.items()
+            )
+
+
+@contextmanager
+def publishing_metrics(counting: Counting) -> Iterator[str]:
+    """Serve a counter's page over HTTP for the length of a block; gives its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"# TYPE grpc_server_handled_total counter\n")
+            self.wfile.write(counting.page().encode())
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/metrics"
+        finally:
+            server.shutdown()
+            thread.join()
