@@ -1,7 +1,7 @@
 """Fitted models as the rest of the trainer sees them: answers, and a graph to export."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 import numpy as np
 import onnx
@@ -9,9 +9,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 
-from trainer import mlp_graph, svm
+from trainer import calibration, mlp_graph, svm
 from trainer.mlp_graph import export_mlp
 from trainer.svc_graph import export_svc
+
+# Images of each call on which an SVC's own `predict` is held against its decision values.
+_CHECKED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Answers:
 
     digits: NDArray[np.int64]  # (N,)
     scores: NDArray[np.float32]  # (N, 10)
+    probabilities: NDArray[np.float32] | None = None  # (N, 10), where the model has them
 
 
 class Model(Protocol):
@@ -58,7 +62,7 @@ class MLPModel:
     def answer(self, images: NDArray[np.uint8]) -> Answers:
         with torch.inference_mode():
             scores = self.network(mlp_graph.scale_pixels(torch.from_numpy(images)))
-        return Answers(scores.argmax(dim=1).numpy(), scores.numpy())
+        return Answers(scores.argmax(dim=1).numpy(), scores.numpy(), scores.exp().numpy())
 
     def export(self) -> onnx.ModelProto:
         return export_mlp(self.network)
@@ -69,16 +73,29 @@ class SVMModel:
     """A fitted SVC; scores are its one-vs-rest decision values, votes and confidences."""
 
     machine: SVC
+    slopes: tuple[float, ...] | None = None  # of a calibrated machine's votes and sums
 
     # Scores are float64 until they are handed out as float32: 5e-7 was seen.
     score_tolerance: ClassVar[float] = 1e-5
     near_tie_margin: ClassVar[float] = 0.0
 
     def answer(self, images: NDArray[np.uint8]) -> Answers:
+        """Classify (N, 32, 32) images.
+
+        libsvm computes the 45 decision values of an image once; `predict` and
+        `decision_function` would have it do so twice. Raises RuntimeError where its own labels
+        are not those that follow from them.
+        """
         pixels = svm.scale_pixels(images)
-        digits: NDArray[Any] = self.machine.predict(pixels)
-        scores: NDArray[Any] = self.machine.decision_function(pixels)
-        return Answers(digits.astype(np.int64), scores.astype(np.float32))
+        decisions = svm.pair_decisions(self.machine, pixels)
+        digits = svm.vote(decisions)
+        if not np.array_equal(self.machine.predict(pixels[:_CHECKED]), digits[:_CHECKED]):
+            raise RuntimeError("the labels of SVC.predict do not follow from its decision values")
+        scores = svm.one_vs_rest(decisions).astype(np.float32)
+        if self.slopes is None:
+            return Answers(digits, scores)
+        probabilities = calibration.scale(svm.features(decisions), self.slopes)
+        return Answers(digits, scores, probabilities.astype(np.float32))
 
     def export(self) -> onnx.ModelProto:
-        return export_svc(self.machine)
+        return export_svc(self.machine, self.slopes)

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from gurmukhi.errors import ParityError
 from trainer.model import Answers, Model
 
+# Of probabilities: what the tolerance of log-probabilities comes to at most.
+_SHARE_TOLERANCE: Final = 1e-4
 _CHUNK: Final = 512  # images in one run of the graph
 _NAMED: Final = 5  # images named in an error
 
@@ -32,7 +34,7 @@ def check_parity(
     Returns what was seen, and the native answers by set. Raises ParityError naming images whose
     label differs or whose scores differ by more than the model's tolerance.
     """
-    session = _session(graph)
+    session = open_session(graph)
     answers: dict[str, Answers] = {}
     near_ties: list[str] = []
     worst = 0.0
@@ -43,6 +45,9 @@ def check_parity(
         worst = max(worst, float(differences.max()))
         scores_differ = ~(differences <= model.score_tolerance)  # so that NaN fails too
         _refuse(name, scores_differ, "scores differ by", differences)
+        if native.probabilities is not None and exported.probabilities is not None:
+            shares = np.abs(native.probabilities - exported.probabilities).max(axis=1)
+            _refuse(name, ~(shares <= _SHARE_TOLERANCE), "probabilities differ by", shares)
         wrong = native.digits != exported.digits
         tied = wrong & (_margins(native.scores) < model.near_tie_margin)
         near_ties += [f"{name}[{index}]" for index in np.flatnonzero(tied)]
@@ -53,16 +58,19 @@ def check_parity(
 
 def run_graph(session: onnxruntime.InferenceSession, images: NDArray[np.uint8]) -> Answers:
     """Classify (N, 32, 32) images by an ONNX graph, in chunks."""
-    digits, scores = [], []
-    for start in range(0, len(images), _CHUNK):
-        part = {"pixels": images[start : start + _CHUNK]}
-        digit, score = session.run(["digit", "scores"], part)
-        digits.append(digit)
-        scores.append(score)
-    return Answers(np.concatenate(digits), np.concatenate(scores))
+    names = [output.name for output in session.get_outputs()]
+    parts = [
+        session.run(names, {"pixels": images[start : start + _CHUNK]})
+        for start in range(0, len(images), _CHUNK)
+    ]
+    values = {
+        name: np.concatenate(arrays)
+        for name, arrays in zip(names, zip(*parts, strict=True), strict=True)
+    }
+    return Answers(values["digit"], values["scores"], values.get("probabilities"))
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def open_session(graph: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # as it will be served
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -15,6 +15,8 @@ Sources: Chang and Lin, "LIBSVM", 2011, section 7 (one against one); scikit-lear
 `SVC.decision_function` with `decision_function_shape="ovr"`.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any, Final
 
@@ -36,13 +38,25 @@ _PAIRS: Final = list(combinations(range(CLASS_COUNT), 2))  # (45,) in libsvm's o
 _HALF_RANGE: Final = 127.5
 
 
-def export_svc(machine: SVC) -> onnx.ModelProto:
+def export_svc(machine: SVC, slopes: Sequence[float] | None = None) -> onnx.ModelProto:
     """Convert an SVC fitted on scaled ±1 pixels: `pixels` UINT8 in, `digit` and `scores` out.
 
+    With the slopes of votes and of sums of decision values there are `probabilities` too.
     Raises ValueError where a support vector is not bilevel.
     """
+    outputs: dict[str, Any] = {
+        "digit": Int64TensorType([None]),
+        "scores": FloatTensorType([None, CLASS_COUNT]),
+    }
+    if slopes is not None:
+        outputs["probabilities"] = FloatTensorType([None, CLASS_COUNT])
     update_registered_converter(
-        SVC, _ALIAS, _infer_shapes, _convert, overwrite=True, parser=_declare_outputs
+        SVC,
+        _ALIAS,
+        partial(_infer_shapes, outputs),
+        partial(_convert, slopes),
+        overwrite=True,
+        parser=partial(_declare_outputs, outputs),
     )
     model: onnx.ModelProto = convert_sklearn(
         machine,
@@ -53,21 +67,19 @@ def export_svc(machine: SVC) -> onnx.ModelProto:
     return model
 
 
-def _declare_outputs(scope: Any, machine: SVC, inputs: Any, custom_parsers: Any = None) -> Any:
+def _declare_outputs(
+    outputs: dict[str, Any], scope: Any, machine: SVC, inputs: Any, custom_parsers: Any = None
+) -> Any:
     operator = scope.declare_local_operator(_ALIAS, machine)
     operator.inputs = inputs
-    for name, tensor in _outputs().items():
+    for name, tensor in outputs.items():
         operator.outputs.append(scope.declare_local_variable(name, tensor))
     return operator.outputs
 
 
-def _infer_shapes(operator: Any) -> None:
-    for variable, tensor in zip(operator.outputs, _outputs().values(), strict=True):
+def _infer_shapes(outputs: dict[str, Any], operator: Any) -> None:
+    for variable, tensor in zip(operator.outputs, outputs.values(), strict=True):
         variable.type = tensor
-
-
-def _outputs() -> dict[str, Any]:
-    return {"digit": Int64TensorType([None]), "scores": FloatTensorType([None, CLASS_COUNT])}
 
 
 class _Nodes:
@@ -98,21 +110,22 @@ class _Nodes:
         return self.constant(name, np.array(value, dtype=np.float64))
 
 
-def _convert(scope: Any, operator: Any, container: Any) -> None:
+def _convert(slopes: Sequence[float] | None, scope: Any, operator: Any, container: Any) -> None:
     machine: SVC = operator.raw_operator
     nodes = _Nodes(scope, container)
     pixels = nodes.add("Flatten", operator.inputs[0].full_name, axis=1)  # (N, 1024)
-    weights = _pair_weights(machine)
     if machine.kernel == "linear":
-        decisions = _linear_decisions(nodes, machine, pixels, weights)
+        decisions = _linear_decisions(nodes, machine, pixels)
     else:
         kernel = _kernel(nodes, machine, pixels)
-        decisions = nodes.add("MatMul", kernel, nodes.constant("weights", weights))
+        decisions = nodes.add("MatMul", kernel, _spread_weights(nodes, machine))
     intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64))
     decisions = nodes.add("Add", decisions, intercept)  # (N, 45)
-    digit, scores = (output.full_name for output in operator.outputs)
+    digit, scores, *probabilities = (output.full_name for output in operator.outputs)
     _vote(nodes, decisions, digit)
-    _score(nodes, decisions, scores)
+    votes, sums = _score(nodes, decisions, scores)
+    if slopes is not None:
+        _calibrate(nodes, votes, sums, slopes, *probabilities)
 
 
 def _pair_weights(machine: SVC) -> NDArray[np.float64]:
@@ -128,11 +141,27 @@ def _pair_weights(machine: SVC) -> NDArray[np.float64]:
     return weights
 
 
-def _linear_decisions(
-    nodes: _Nodes, machine: SVC, pixels: str, weights: NDArray[np.float64]
-) -> str:
+def _spread_weights(nodes: _Nodes, machine: SVC) -> str:
+    """The pair weights, spread by the graph from the 9 coefficients that a vector has.
+
+    It depends on constants alone, as the unpacked vectors do.
+    """
+    none = CLASS_COUNT - 1  # the place of a tenth coefficient, zero, for all other pairs
+    places = np.full((CLASS_COUNT, len(_PAIRS)), none, dtype=np.int64)
+    for pair, (first, second) in enumerate(_PAIRS):
+        places[first, pair], places[second, pair] = second - 1, first
+    classes = np.repeat(np.arange(CLASS_COUNT, dtype=np.uint8), machine.n_support_)
+    coefficients = np.pad(machine.dual_coef_.T, ((0, 0), (0, 1)))  # (support vectors, 10)
+    indices = nodes.add("Cast", nodes.constant("classes", classes), to=TensorProto.INT32)
+    indices = nodes.add("Gather", nodes.constant("places", places), indices, axis=0)
+    return nodes.add(
+        "GatherElements", nodes.constant("coefficients", coefficients), indices, axis=1
+    )
+
+
+def _linear_decisions(nodes: _Nodes, machine: SVC, pixels: str) -> str:
     """The 45 hyperplanes at once; no support vector is kept."""
-    hyperplanes = machine.support_vectors_.T @ weights  # (1024, 45)
+    hyperplanes = machine.support_vectors_.T @ _pair_weights(machine)  # (1024, 45)
     scaled = nodes.add("Cast", pixels, to=TensorProto.DOUBLE)
     scaled = nodes.add("Div", scaled, nodes.number("half_range", _HALF_RANGE))
     scaled = nodes.add("Sub", scaled, nodes.number("one", 1.0))
@@ -214,8 +243,11 @@ def _vote(nodes: _Nodes, decisions: str, digit: str) -> None:
     nodes.add("ArgMax", votes, output=digit, axis=1, keepdims=0)
 
 
-def _score(nodes: _Nodes, decisions: str, scores: str) -> None:
-    """scikit-learn's one-vs-rest value: votes, and confidences squeezed into ±1/3."""
+def _score(nodes: _Nodes, decisions: str, scores: str) -> tuple[str, str]:
+    """scikit-learn's one-vs-rest value: votes, and confidences squeezed into ±1/3.
+
+    Returns the votes and the sums of decision values, (N, 10) each.
+    """
     won = nodes.add("GreaterOrEqual", decisions, nodes.number("zero", 0.0))
     votes = _count_votes(nodes, won)
     sums = nodes.add("MatMul", decisions, nodes.constant("pair_signs", _pair_signs()))
@@ -224,6 +256,17 @@ def _score(nodes: _Nodes, decisions: str, scores: str) -> None:
     bound = nodes.add("Mul", bound, nodes.number("three", 3.0))
     total = nodes.add("Add", votes, nodes.add("Div", sums, bound))
     nodes.add("Cast", total, output=scores, to=TensorProto.FLOAT)
+    return votes, sums
+
+
+def _calibrate(
+    nodes: _Nodes, votes: str, sums: str, slopes: Sequence[float], probabilities: str
+) -> None:
+    votes_slope, sums_slope = slopes
+    weighted = nodes.add("Mul", votes, nodes.number("votes_slope", votes_slope))
+    rest = nodes.add("Mul", sums, nodes.number("sums_slope", sums_slope))
+    shares = nodes.add("Softmax", nodes.add("Add", weighted, rest), axis=1)
+    nodes.add("Cast", shares, output=probabilities, to=TensorProto.FLOAT)
 
 
 def _count_votes(nodes: _Nodes, won: str) -> str:
