@@ -1,5 +1,6 @@
 """The command `gurmukhi-evaluate`: is what is served what was measured offline?"""
 
+import argparse
 import logging
 import sys
 import time
@@ -7,19 +8,28 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
+import numpy as np
+
 from evaluator.addresses import find_addresses
 from evaluator.baseline import Baseline
+from evaluator.compare import compare, make_compare_parser
 from evaluator.files import write_whole
-from evaluator.flags import Config, make_parser, read_config
+from evaluator.flags import Config, make_history_parser, make_parser, read_config
+from evaluator.history import append_run, read_runs, show_history
 from evaluator.outputs import to_json, write_outputs
+from evaluator.push import push_metrics, write_termination_log
 from evaluator.report import Occasion, make_record
-from evaluator.run import run_checks
-from evaluator.session import Session, find_near, read_split, read_subjects
+from evaluator.run import run_checks, run_checks_on_stream
+from evaluator.session import Session, Subject, find_near, read_split, read_subjects
+from evaluator.stream import LARGEST_SPLIT, Stream, find_stream
 from evaluator.table import show_record
 from evaluator.target import Target
 from evaluator.verdict import conclude
 from gurmukhi.command import run
-from gurmukhi.sources import find_source
+from gurmukhi.dataset import Split, make_split
+from gurmukhi.errors import DataError
+from gurmukhi.image import SIDE
+from gurmukhi.sources import Source, find_source
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +37,10 @@ _log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `gurmukhi-evaluate`."""
     given = sys.argv[1:] if argv is None else list(argv)
+    if given[:1] == ["compare"]:
+        return run(make_compare_parser(), compare, given[1:])
+    if given[:1] == ["history"]:
+        return run(make_history_parser(), _history, given[1:])
     parser = make_parser()
     return run(parser, lambda flags: evaluate(read_config(parser, flags, given)), given)
 
@@ -39,16 +53,18 @@ def evaluate(config: Config) -> int:
     baseline = None
     if config.baseline and (config.baseline.exists() or not config.update_baseline):
         baseline = Baseline.read(config.baseline)
-    source = find_source(config.data)
-    split = read_split(source)
+    source, split = _find_images(config, subjects)
     with ExitStack() as stack:
         targets = [
             stack.enter_context(Target(address, settings.timeout_seconds))
             for address in find_addresses(config.target)
         ]
         session = Session(targets, source, split, subjects, settings, baseline=baseline)
-        session.near = find_near(source, split)
-        interrupted = run_checks(session)
+        if isinstance(source, Stream):
+            interrupted = run_checks_on_stream(session, source)
+        else:
+            session.near = find_near(source, split)
+            interrupted = run_checks(session)
     verdict = conclude(session.results, interrupted=interrupted)
     occasion = Occasion(started, time.monotonic() - clock, config.command)
     record = make_record(session, verdict, occasion)
@@ -56,6 +72,11 @@ def evaluate(config: Config) -> int:
     if not (settings.quiet and verdict.is_pass):
         print(show_record(record, colour=sys.stdout.isatty()))  # noqa: T201
         print(f"report: {page}")  # noqa: T201
+    if config.history:
+        append_run(config.history, record)
+    if config.pushgateway:
+        push_metrics(record, config.pushgateway)
+    write_termination_log(record)
     if config.update_baseline and config.baseline:
         if verdict.is_pass:
             write_whole(config.baseline, to_json(record))
@@ -63,6 +84,25 @@ def evaluate(config: Config) -> int:
         else:
             _log.warning("baseline: %s is left as it was", config.baseline)
     return verdict.exit_code
+
+
+def _find_images(config: Config, subjects: list[Subject]) -> tuple[Source | Stream, Split]:
+    """The test split, or a stream where `--data` names one and no bundle was evaluated on it."""
+    stream = find_stream(config.data)
+    if stream is None or (stream.folder is None and stream.count <= LARGEST_SPLIT):
+        source = find_source(config.data)
+        split = read_split(source)
+        if stream is None or any(split.sha256 == subject.data_sha256 for subject in subjects):
+            return source, split
+    if config.baseline:
+        raise DataError(f"--baseline: holds the test split's answers, not those of {config.data}")
+    nothing = make_split(np.empty((0, SIDE, SIDE), np.uint8), np.empty(0, np.int64), ())
+    return stream, nothing
+
+
+def _history(arguments: argparse.Namespace) -> int:
+    print(show_history(read_runs(arguments.file, arguments.last), arguments.model))  # noqa: T201
+    return 0
 
 
 if __name__ == "__main__":

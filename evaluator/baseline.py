@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluator.history import is_history, last_pass
 from evaluator.parity import name_images, replayed
 from evaluator.results import Fault, Result
 from evaluator.session import Session, Subject
@@ -26,9 +27,13 @@ class Baseline:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a `report.json`; raises DataError."""
+        """Read a `report.json`, or the last run of a history that passed; raises DataError."""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = (
+                last_pass(path)
+                if is_history(path)
+                else json.loads(path.read_text(encoding="utf-8"))
+            )
             return cls(path, str(record["data"]["sha256"]), _predictions(record))
         except OSError as error:
             raise DataError(f"--baseline {path}: cannot be read ({error.strerror})") from error

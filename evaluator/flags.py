@@ -24,6 +24,8 @@ _EXAMPLES: Final = (
     "gurmukhi-evaluate --latency-budget p99=5ms --latency-budget mlp:p99=2ms",
     "gurmukhi-evaluate --baseline last/report.json --allow-lost 1",
     "gurmukhi-evaluate --profile conformance --metrics http://localhost:8002/metrics",
+    "gurmukhi-evaluate compare stable:8001 canary:8001    (its own --help)",
+    "gurmukhi-evaluate history history.sqlite             (its own --help)",
     "",
     "exit codes: 0 pass · 1 quality fell · 2 served differs from offline · 3 target unreachable",
     "or failing · 4 bad bundle, baseline or data · 5 latency budget · 64 wrong flag ·",
@@ -46,6 +48,8 @@ class Config:
     wanted: tuple[str, ...]  # NAME or NAME:VERSION; none is all
     baseline: Path | None
     update_baseline: bool
+    history: Path | None
+    pushgateway: str | None
     settings: Settings
     command: tuple[str, ...]
 
@@ -114,7 +118,12 @@ def make_parser() -> Parser:
         help="the server's /metrics, to hold its counters against what was sent",
     )
     quality = parser.add_argument_group("change against an earlier run")
-    quality.add_argument("--baseline", type=Path, metavar="FILE", help="an earlier report.json")
+    quality.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="an earlier report.json, or a history, whose last run that passed is meant",
+    )
     quality.add_argument(
         "--allow-lost",
         type=whole_number(0),
@@ -129,6 +138,45 @@ def make_parser() -> Parser:
     )
     quality.add_argument(
         "--accept", action="store_true", help="update the baseline though models lost answers"
+    )
+    told = parser.add_argument_group("who is told")
+    told.add_argument(
+        "--record", type=Path, metavar="FILE", help="append this run to an SQLite history"
+    )
+    told.add_argument(
+        "--pushgateway", type=_url, metavar="URL", help="send gurmukhi_evaluation_* there"
+    )
+    return parser
+
+
+def make_history_parser() -> Parser:
+    """The parser of `gurmukhi-evaluate history`."""
+    parser = Parser(
+        f"{PROGRAM} history",
+        "List the runs that --record kept, and draw their course.",
+        (f"{PROGRAM} history history.sqlite --model svm-rbf --last 30",),
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        default=Path("history.sqlite"),
+        metavar="FILE",
+        help="the history (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME[:VERSION]",
+        help="only this model, or this version of it; may be given again (default: all)",
+    )
+    parser.add_argument(
+        "--last",
+        type=whole_number(1),
+        default=30,
+        metavar="N",
+        help="the last N runs (default: %(default)s)",
     )
     return parser
 
@@ -173,6 +221,12 @@ def read_config(parser: Parser, arguments: argparse.Namespace, given: Sequence[s
         parser.error(f"argument --skip: {refused[0]} cannot be skipped, all else builds on it")
     if arguments.profile == "conformance" and not arguments.metrics:
         parser.error("argument --profile: conformance needs --metrics URL")
+    if arguments.accept and not arguments.update_baseline:
+        parser.error("argument --accept: needs --update-baseline")
+    if arguments.update_baseline and arguments.baseline and arguments.baseline.suffix != ".json":
+        parser.error(
+            "argument --update-baseline: needs a .json --baseline; --record keeps a history"
+        )
     for flag in ("update_baseline", "accept"):
         if getattr(arguments, flag) and arguments.baseline is None:
             parser.error(f"argument --{flag.replace('_', '-')}: needs --baseline FILE")
@@ -201,6 +255,8 @@ def read_config(parser: Parser, arguments: argparse.Namespace, given: Sequence[s
         wanted=tuple(arguments.model),
         baseline=arguments.baseline,
         update_baseline=arguments.update_baseline,
+        history=arguments.record,
+        pushgateway=arguments.pushgateway,
         settings=settings,
         command=(PROGRAM, *given),
     )

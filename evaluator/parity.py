@@ -38,11 +38,11 @@ def _data_of(session: Session, subject: Subject) -> Result:
         )
     if actual != origin.test_sha256:
         at_hand = session.source.kind
-        hint = (
-            "set GURMUKHI_DATA_DIR, or name the folder with --data"
-            if origin.source != "synthetic"
-            else "name them with --data synthetic"
-        )
+        hint = "set GURMUKHI_DATA_DIR, or name the folder with --data"
+        if origin.source == "synthetic":
+            hint = f"name them with --data synthetic:{origin.test_images}"
+            if origin.test_images == len(session.split):
+                hint = "the generator has changed since, fit again"
         return Result.failed(
             "data",
             subject.key,

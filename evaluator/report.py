@@ -16,9 +16,10 @@ from evaluator.latency import histogram, quantiles
 from evaluator.replay import Replay
 from evaluator.session import Session, Subject
 from evaluator.statistics import class_figures, compare_pairs, wilson_interval
+from evaluator.stream import Stream
 from evaluator.verdict import Verdict
 from gurmukhi.evaluation import Evaluation
-from gurmukhi.metrics import class_wise_accuracy, confusion_matrix
+from gurmukhi.metrics import confusion_matrix
 
 SCHEMA_VERSION: Final = 1
 
@@ -57,8 +58,10 @@ def make_record(session: Session, verdict: Verdict, occasion: Occasion) -> Recor
         "data": {
             "source": session.source.kind,
             "location": session.source.location,
-            "sha256": session.split.sha256,
-            "images": len(session.split),
+            "sha256": session.split.sha256 if len(session.split) else None,
+            "images": session.source.count
+            if isinstance(session.source, Stream)
+            else len(session.split),
             "synthetic": session.source.kind == "synthetic",
             "names": list(session.split.names),
             "labels": session.split.labels.tolist(),
@@ -90,7 +93,7 @@ def _model(session: Session, subject: Subject) -> Record:
         "bundle_sha256": manifest.model_sha256 if manifest else None,
         "served_sha256": subject.served_sha256 or None,
         "fault": subject.fault or None,
-        "offline": _offline(subject.evaluation),
+        "offline": _offline(subject.evaluation) if len(session.split) else None,
         "served": _served(session, subject),
         "images": _misread(session, subject),
         "latency_seconds": quantiles(subject.replay.seconds) if subject.replay else {},
@@ -123,51 +126,51 @@ def _offline(evaluation: Evaluation | None) -> Record | None:
 
 def _served(session: Session, subject: Subject) -> Record | None:
     """What was answered; lost calls are counted apart, never as wrong answers."""
+    if (tally := session.tallies.get(subject.key)) is not None:
+        return _figures(tally.matrix, [], tally.lost, tally.malformed)
     replay = subject.replay
     if replay is None:
         return None
     answered = replay.answered
     labels, digits = session.split.labels[answered], replay.digits[answered]
-    matrix = confusion_matrix(labels, digits) if len(labels) else None
-    record: Record = {
-        "correct": int((labels == digits).sum()),
-        "count": len(labels),
-        "accuracy": float((labels == digits).mean()) if len(labels) else None,
-        "confusion_matrix": matrix.tolist() if matrix is not None else None,
-        "predictions": replay.digits.tolist(),
-        "lost": len(replay.lost),
-        "malformed": len(replay.malformed),
-        "differing": None,
-        "statistics": None,
-    }
-    if matrix is not None:
-        record["statistics"] = _statistics(session, labels, digits, answered)
+    matrix = confusion_matrix(labels, digits) if len(labels) else np.zeros((10, 10), np.int64)
+    record = _figures(matrix, replay.digits.tolist(), len(replay.lost), len(replay.malformed))
     if subject.evaluation is not None:
         differs = answered & (replay.digits != subject.evaluation.predictions)
         record["differing"] = int(differs.sum())
-    return record
-
-
-def _statistics(
-    session: Session,
-    labels: NDArray[np.int64],
-    digits: NDArray[np.int64],
-    answered: NDArray[np.bool_],
-) -> Record:
-    """Figures on the answered images; labels and digits (answered,)."""
-    figures = class_figures(confusion_matrix(labels, digits))
-    record: Record = {
-        "wilson_95": wilson_interval(int((labels == digits).sum()), len(labels)),
-        "class_wise_accuracy": class_wise_accuracy(labels, digits).tolist(),
-        "precision": _null_if_nan(figures.precision),
-        "recall": _null_if_nan(figures.recall),
-        "f1": _null_if_nan(figures.f1),
-    }
-    if session.near is not None:
+    if session.near is not None and record["statistics"] is not None:
         near = session.near[answered]
         for name, part in (("near", near), ("far", ~near)):
             right = int((labels == digits)[part].sum())
-            record[name] = {"correct": right, "count": int(part.sum())}
+            record["statistics"][name] = {"correct": right, "count": int(part.sum())}
+    return record
+
+
+def _figures(
+    matrix: NDArray[np.int64], predictions: list[int], lost: int, malformed: int
+) -> Record:
+    """What the answers that came amount to."""
+    right, count = int(np.trace(matrix)), int(matrix.sum())
+    record: Record = {
+        "correct": right,
+        "count": count,
+        "accuracy": right / count if count else None,
+        "confusion_matrix": matrix.tolist() if count else None,
+        "predictions": predictions,
+        "lost": lost,
+        "malformed": malformed,
+        "differing": None,
+        "statistics": None,
+    }
+    if count:
+        figures = class_figures(matrix)
+        record["statistics"] = {
+            "wilson_95": wilson_interval(right, count),
+            "class_wise_accuracy": figures.one_vs_rest.tolist(),
+            "precision": _null_if_nan(figures.precision),
+            "recall": _null_if_nan(figures.recall),
+            "f1": _null_if_nan(figures.f1),
+        }
     return record
 
 

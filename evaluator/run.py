@@ -7,6 +7,7 @@ from typing import Final
 
 from evaluator.apis import check_apis
 from evaluator.baseline import check_baseline
+from evaluator.beyond import run_stream
 from evaluator.budgets import check_calls, check_latency
 from evaluator.consistency import check_batches, check_load
 from evaluator.counters import check_metrics, check_metrics_before
@@ -14,8 +15,9 @@ from evaluator.parity import check_accuracy, check_data, check_labels
 from evaluator.reach import check_model, check_reach
 from evaluator.refusals import check_refusals
 from evaluator.replicas import check_replicas
-from evaluator.results import Result
+from evaluator.results import Fault, Result
 from evaluator.session import Session
+from evaluator.stream import Stream
 
 Check = Callable[[Session], Iterator[Result]]
 
@@ -55,6 +57,24 @@ def run_checks(session: Session) -> bool:
     except KeyboardInterrupt:
         return True
     return False
+
+
+def run_checks_on_stream(session: Session, stream: Stream) -> bool:
+    """As `run_checks`, on images without offline answers: reach, model and accuracy."""
+    try:
+        _make(session, check_reach)
+        _make(session, check_model)
+        for subject in session.testable():
+            if subject.bundle is None:
+                subject.blocked = "the bundle cannot be read"
+                session.results.append(
+                    Result.failed("data", subject.key, Fault.INPUT, subject.fault)
+                )
+        interrupted = run_stream(session, stream)
+        _make(session, check_calls)
+    except KeyboardInterrupt:
+        return True
+    return interrupted
 
 
 def _make(session: Session, check: Check) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from evaluator.replay import Replay
 from evaluator.results import Result
 from evaluator.settings import Settings
+from evaluator.stream import Stream, Tally
 from evaluator.target import Target
 from gurmukhi.audit import measure_leakage
 from gurmukhi.bundle import Bundle, Manifest, find_bundles, read_bundle
@@ -43,6 +44,11 @@ class Subject:
         return f"{self.name}:{self.version}"
 
     @property
+    def data_sha256(self) -> str:
+        """Of the split that the bundle was evaluated on; "" where it cannot be read."""
+        return self.bundle.manifest.data.test_sha256 if self.bundle else ""
+
+    @property
     def manifest(self) -> Manifest:
         """The bundle's manifest; raises BundleError where the bundle cannot be read."""
         if self.bundle is None:
@@ -62,12 +68,13 @@ class Session:
     """One run: addresses held against a repository of bundles on a test split."""
 
     targets: list[Target]  # every address
-    source: Source
-    split: Split
+    source: Source | Stream
+    split: Split  # empty for a stream
     subjects: list[Subject]
     settings: Settings
     results: list[Result] = field(default_factory=list)
     unreached: set[str] = field(default_factory=set)  # addresses
+    tallies: dict[str, Tally] = field(default_factory=dict)  # name:version -> of a stream
     near: NDArray[np.bool_] | None = None  # (N,) test images close to a training image
     baseline: "Baseline | None" = None
     counters: Counter[tuple[str, str, str]] | None = None  # the server's own, at the start

@@ -57,16 +57,20 @@ def compare_pairs(
 class ClassFigures:
     """(10,) each; NaN where a class was never predicted, or has no image."""
 
+    one_vs_rest: NDArray[np.float64]  # the published class-wise accuracy
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
     f1: NDArray[np.float64]
 
 
 def class_figures(matrix: NDArray[np.int64]) -> ClassFigures:
-    """Precision, recall and F1 of each class of a confusion matrix, true classes in rows."""
+    """What a confusion matrix, true classes in rows, says of each class."""
     right = np.diag(matrix).astype(np.float64)
+    true, predicted, total = matrix.sum(axis=1), matrix.sum(axis=0), matrix.sum()
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = right / matrix.sum(axis=0)
-        recall = right / matrix.sum(axis=1)
-        f1 = 2 * right / (matrix.sum(axis=0) + matrix.sum(axis=1))
-    return ClassFigures(precision, recall, f1)
+        return ClassFigures(
+            one_vs_rest=(total - true - predicted + 2 * right) / total,
+            precision=right / predicted,
+            recall=right / true,
+            f1=2 * right / (true + predicted),
+        )

@@ -8,6 +8,7 @@ from gurmukhi.terminal import format_table
 
 HEADER = ("model", "version", "offline", "served", "differ", "p50", "p99")
 _NONE = "–"
+_SHOWN = 12  # failures; a target that is wrong throughout fails every check of every model
 
 
 def show_record(record: Record, *, colour: bool) -> str:
@@ -16,7 +17,10 @@ def show_record(record: Record, *, colour: bool) -> str:
     parts.append(format_table(HEADER, [model_row(model) for model in record["models"]]))
     failures = [check for check in record["checks"] if check["fault"]]
     if failures:
-        parts.append("\n".join(f"✗ {check['check']}: {check['sentence']}" for check in failures))
+        lines = [f"✗ {check['check']}: {check['sentence']}" for check in failures[:_SHOWN]]
+        if len(failures) > _SHOWN:
+            lines.append(f"✗ and {len(failures) - _SHOWN} more in the report")
+        parts.append("\n".join(lines))
     counts = outcome_counts(record)
     calls = record["calls"]
     parts.append(

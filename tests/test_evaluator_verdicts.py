@@ -300,10 +300,10 @@ def test_data_of_another_sha256_is_exit_4_with_a_hint(
     evaluate: Evaluate, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with serving(RightServer()) as target:
-        assert evaluate(target, data="synthetic:50") == 4
+        assert evaluate(target, data="synthetic") == 4
     shown = capsys.readouterr().out
     assert "mean:1 was evaluated on synthetic digits (40 images" in shown
-    assert "--data synthetic" in shown
+    assert "--data synthetic:40" in shown
 
 
 def test_repository_without_bundles_is_exit_4(
