@@ -14,6 +14,7 @@ from gurmukhi.image import INK
 from gurmukhi.labels import GLYPHS
 
 _TEMPLATE: Final = "report.html"
+_TELLING: Final = 0.05  # pairs of models under this p are shown
 
 
 def render_html(record: Record, images: NDArray[np.uint8]) -> str:
@@ -28,6 +29,7 @@ def render_html(record: Record, images: NDArray[np.uint8]) -> str:
     environment.filters["seconds"] = show_seconds
     environment.filters["accuracy"] = show_accuracy
     environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.4f}"
     page = environment.get_template(_TEMPLATE).render(
         record=record,
         notice=notice(record),
@@ -35,6 +37,9 @@ def render_html(record: Record, images: NDArray[np.uint8]) -> str:
         failures=[check for check in record["checks"] if check["fault"]],
         glyphs=GLYPHS,
         matrices=_matrices,
+        changes=[one for one in record["checks"] if one["evidence"].get("changed")],
+        telling=[pair for pair in record["pairs"] if pair["p"] < _TELLING],
+        tallest=lambda bins: max(one["calls"] for one in bins),
         ink=lambda index: ink_path(images[index]),
     )
     return page + "\n"
