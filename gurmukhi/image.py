@@ -5,6 +5,7 @@ so that one polarity and one frame hold everywhere: 0 is ink, 255 is paper.
 """
 
 import io
+import itertools
 import struct
 from dataclasses import dataclass
 from typing import Final
@@ -19,24 +20,24 @@ from gurmukhi.errors import (
     TruncatedImageError,
     UndecodableImageError,
 )
+from gurmukhi.ink import MIN_CONTRAST, Mask, border, dark_pixels, without_dust
 
 SIDE: Final = 32
 INK: Final = 0
 PAPER: Final = 255
 FORMATS: Final = ("PNG", "BMP", "TIFF", "JPEG", "WEBP")
-# A phone's picture has 12 to 50 million pixels; decoded to grey and colour that is 250 MB at most.
+# A phone's picture has 12 to 50 million pixels; decoded to colour that is 200 MB at most.
 MAX_PIXELS: Final = 50_000_000
 
 INVERTED: Final = "inverted"
 SEVERAL_GLYPHS: Final = "several glyphs"
 
-# Below this span of grey values a picture is paper and its noise.
-_MIN_CONTRAST: Final = 32
 # Ink may run along the frame: the data set's fullest border is 34 % ink. Past half it is a
 # light glyph on a dark ground.
 _INVERTED_BORDER: Final = 0.5
 # Work on at most this many pixels a side: past it, detail is far below a pixel of the result.
 _WORKING_SIDE: Final = 512
+_REDUCIBLE: Final = ("L", "LA", "RGB", "RGBA", "CMYK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +86,29 @@ def read_grey(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]
 
 
 def _grey(picture: Image.Image) -> NDArray[np.uint8]:
+    picture.draft(None, (2 * _WORKING_SIDE, 2 * _WORKING_SIDE))  # a JPEG can be read in part
     picture.load()
+    if (factor := max(picture.size) // _WORKING_SIDE) > 1 and picture.mode in _REDUCIBLE:
+        picture = picture.reduce(factor)
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith(("I", "F")):  # 16- and 32-bit grey: keep the order, not the scale
-        values = np.asarray(upright, dtype=np.float64)
-        low, span = values.min(), np.ptp(values)
-        if not np.isfinite(span):
-            raise ValueError("its pixels are not finite numbers")
-        grey = ((values - low) * (PAPER / span if span else 0)).round()
-        return np.asarray(grey, dtype=np.uint8)
+    if upright.mode.startswith(("I", "F")):
+        return _eight_bits(np.asarray(upright, dtype=np.float64))
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
         paper = Image.new("RGBA", upright.size, "white")
         upright = Image.alpha_composite(paper, upright)
     return np.array(upright.convert("L"), dtype=np.uint8)
+
+
+def _eight_bits(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Grey values of 16 or 32 bits or of floats, whatever range they use, as 0 to 255."""
+    low, span = values.min(), np.ptp(values)
+    if not np.isfinite(span):
+        raise ValueError("its pixels are not finite numbers")
+    # The full range is not known, but where the values hardly differ they are noise, not ink.
+    if span * PAPER < MIN_CONTRAST * np.abs(values).max():
+        return np.full(values.shape, PAPER, dtype=np.uint8)
+    return np.asarray(((values - low) / (span or 1) * PAPER).round(), dtype=np.uint8)
 
 
 def _is_truncation(error: Exception) -> bool:
@@ -114,22 +124,17 @@ def fit_frame(grey: NDArray[np.uint8]) -> DigitImage:
     """Fit a grey picture, uint8 (height, width), to the frame as the data set's glyphs are.
 
     A 32×32 bilevel picture passes bit for bit unless its border says that it is inverted.
-    Any other is split into ink and paper (Otsu 1979), cropped to its ink and scaled to 32×32.
+    Any other is split into ink and paper, freed of dust, cropped to its ink and scaled to 32×32.
     Raises BlankImageError.
     """
-    low, high = int(grey.min()), int(grey.max())
-    if high - low < _MIN_CONTRAST:
-        raise BlankImageError(f"the image is blank: its grey values lie between {low} and {high}")
-    fitted = grey.shape == (SIDE, SIDE) and bool(((grey == INK) | (grey == PAPER)).all())
-    if not fitted:
-        grey = _bounded(grey)
-    ink = grey <= (INK if fitted else _otsu_threshold(grey))
+    fitted = grey.shape == (SIDE, SIDE) and np.array_equal(np.unique(grey), (INK, PAPER))
+    ink = grey == INK if fitted else dark_pixels(_bounded(grey))
     warnings: list[str] = []
-    if _border(ink).mean() > _INVERTED_BORDER:
+    if border(ink).mean() > _INVERTED_BORDER:
         ink = ~ink
         warnings.append(INVERTED)
     if not fitted:
-        ink = _crop(_without_specks(ink))
+        ink = _crop(without_dust(ink))
         if _has_several_glyphs(ink):
             warnings.append(SEVERAL_GLYPHS)
         ink = _scale(ink)
@@ -145,65 +150,33 @@ def _bounded(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(grey).reduce(factor), dtype=np.uint8)
 
 
-def _otsu_threshold(grey: NDArray[np.uint8]) -> int:
-    """The grey value that splits the histogram with the least variance inside the halves.
-
-    Source: N. Otsu, "A threshold selection method from gray-level histograms", 1979, eq. 18.
-    """
-    share = np.bincount(grey.ravel(), minlength=256) / grey.size
-    weight = np.cumsum(share)  # ω(k)
-    mean = np.cumsum(share * np.arange(256))  # μ(k)
-    spread = weight * (1 - weight)
-    between = np.zeros(256)
-    split = spread > 0
-    between[split] = (mean[-1] * weight[split] - mean[split]) ** 2 / spread[split]
-    best = np.flatnonzero(between >= between.max() * (1 - 1e-12))  # a plateau: take its middle
-    return int(best[len(best) // 2])
-
-
-def _border(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.concatenate([ink[0], ink[-1], ink[1:-1, 0], ink[1:-1, -1]])
-
-
-def _without_specks(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Drop ink with fewer than two inked neighbours, where the picture is large enough for that."""
-    if min(ink.shape) <= 2 * SIDE:
-        return ink
-    padded = np.pad(ink, 1).astype(np.uint8)
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    neighbours = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    kept = ink & (neighbours >= 3)
-    return kept if kept.any() else ink
-
-
-def _crop(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _crop(ink: Mask) -> Mask:
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     if not len(rows):
         raise BlankImageError("the image is blank: no ink is left once its ground is known")
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _has_several_glyphs(ink: NDArray[np.bool_]) -> bool:
+def _has_several_glyphs(ink: Mask) -> bool:
     """Whether a broad band of paper divides the ink into parts that could each be a digit."""
     return _is_divided(ink) or _is_divided(ink.T)
 
 
-def _is_divided(ink: NDArray[np.bool_]) -> bool:
+def _is_divided(ink: Mask) -> bool:
     height = ink.shape[0]
     inked = ink.any(axis=0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inked, [False]]).astype(np.int8)))
-    starts, stops = edges[::2], edges[1::2]
-    if len(starts) < 2:
-        return False
-    tall = [
-        np.ptp(np.flatnonzero(ink[:, start:stop].any(axis=1))) >= 0.4 * height
-        for start, stop in zip(starts, stops, strict=True)
+    glyphs = [
+        (start, stop)
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+        if stop - start >= 0.15 * height
+        and np.ptp(np.flatnonzero(ink[:, start:stop].any(axis=1))) >= 0.4 * height
     ]
-    wide = [stop - start >= 0.15 * height for start, stop in zip(starts, stops, strict=True)]
-    return [t and w for t, w in zip(tall, wide, strict=True)].count(True) >= 2
+    # Digits of two strokes have gaps too: 6 % is the broadest of the real ones.
+    return any(start - stop >= 0.1 * height for (_, stop), (start, _) in itertools.pairwise(glyphs))
 
 
-def _scale(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _scale(ink: Mask) -> Mask:
     """Stretch the cropped ink to the frame; a pixel is ink where the stroke covers enough of it."""
     cover = Image.fromarray(ink.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BOX)
     share = np.asarray(cover)

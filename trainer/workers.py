@@ -5,9 +5,11 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
+
+from gurmukhi.errors import GurmukhiError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -16,6 +18,12 @@ Tell = Callable[[Any], None]
 # Each worker computes on one thread: two workers on two cores then do not compete, and torch's
 # sums are always in the same order.
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerError(GurmukhiError):
+    """A worker process ended before its task did; too little memory is the usual cause."""
+
+    exit_code: ClassVar[int] = 1
 
 
 def run_tasks(
@@ -27,8 +35,9 @@ def run_tasks(
 ) -> Iterator[tuple[Task, Result]]:
     """Call `function(task, tell)` for each task in `jobs` processes; yield results as they come.
 
-    What a task tells reaches `on_word` here. An error in a task is raised here; leaving the
-    iteration early, by an error or an interrupt, ends the processes.
+    What a task tells reaches `on_word` here. An error in a task is raised here, and WorkerError
+    where a process died; leaving the iteration early, by an error or an interrupt, ends the
+    processes.
     """
     waiting = deque(tasks)
     context = multiprocessing.get_context("spawn")
@@ -36,8 +45,8 @@ def run_tasks(
     try:
         for _ in range(min(jobs, len(waiting))):
             here, there = context.Pipe()
-            with _one_thread():
-                process = context.Process(target=_work, args=(there, function), daemon=True)
+            process = context.Process(target=_work, args=(there, function), daemon=True)
+            with _one_thread(), _uninterrupted():
                 process.start()
             there.close()
             workers[here] = (process, None)
@@ -66,7 +75,10 @@ def _give(workers: dict[Any, tuple[Any, Any]], connection: Any, waiting: deque[A
     if waiting:
         task = waiting.popleft()
         workers[connection] = (process, task)
-        connection.send(task)
+        try:
+            connection.send(task)
+        except OSError as error:  # nobody is there to read it
+            raise _death_of(process) from error
         return
     connection.close()  # its end of the pipe closes, and it returns
     del workers[connection]
@@ -76,10 +88,26 @@ def _give(workers: dict[Any, tuple[Any, Any]], connection: Any, waiting: deque[A
 def _receive(connection: Any, process: Any) -> tuple[str, Any]:
     try:
         kind, value = connection.recv()
-    except EOFError:
-        process.join()
-        raise RuntimeError(f"a worker process died with exit code {process.exitcode}") from None
+    except (EOFError, OSError) as error:
+        raise _death_of(process) from error
     return kind, value
+
+
+def _death_of(process: Any) -> WorkerError:
+    process.join()
+    code = process.exitcode
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+    return WorkerError(f"a worker process ended {how} before its task did")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Have processes that are started inside never see Ctrl-C, not even while they import."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -97,15 +125,12 @@ def _one_thread() -> Iterator[None]:
 
 
 def _work(connection: Connection, function: Callable[[Any, Tell], Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us; a trace helps nobody
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the parent has gone, or has no more tasks
+        while True:
             task = connection.recv()
-        except EOFError:
-            return
-        try:
-            result = function(task, lambda word: connection.send(("word", word)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
-            connection.send(("error", error))
-            return
-        connection.send(("result", result))
+            try:
+                result = function(task, lambda word: connection.send(("word", word)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the parent raises it
+                connection.send(("error", error))
+                return
+            connection.send(("result", result))
