@@ -61,7 +61,10 @@ def make_parser() -> Parser:
         "Replay the test images against a server and hold its answers against the bundles'.",
         _EXAMPLES,
     )
-    add_subject_flags(parser)
+    beyond = (
+        "; synthetic:N or a folder with 0/ to 9/ that no bundle was evaluated on measures accuracy"
+    )
+    add_subject_flags(parser, DATA_HELP + beyond)
     parser.add_argument(
         "--report",
         type=Path,
@@ -181,7 +184,7 @@ def make_history_parser() -> Parser:
     return parser
 
 
-def add_subject_flags(parser: Parser) -> None:
+def add_subject_flags(parser: Parser, data_help: str = DATA_HELP) -> None:
     """What is evaluated: target, bundles, data."""
     parser.add_argument(
         "--target",
@@ -197,7 +200,7 @@ def add_subject_flags(parser: Parser) -> None:
         metavar="DIR",
         help="the model repository (default: $GURMUKHI_MODELS or %(default)s/)",
     )
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
+    parser.add_argument("--data", metavar="SOURCE", help=data_help)
     parser.add_argument(
         "--model",
         action="append",
