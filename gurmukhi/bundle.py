@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -37,6 +38,17 @@ PLATFORM: Final = "onnx_onnxv1"
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
+# What np.load raises of a file that is no archive of arrays, or a damaged one.
+_NPZ_ERRORS: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _T = TypeVar("_T")
 
 
@@ -123,12 +135,19 @@ class Bundle:
         try:
             with np.load(io.BytesIO(self.read(GOLDEN)), allow_pickle=False) as arrays:
                 golden = Golden(arrays["images"], arrays["digits"], arrays["scores"])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except _NPZ_ERRORS as error:
             raise BundleError(f"{path}: not golden vectors ({error})") from error
-        count = len(golden.digits)
-        shapes = (golden.images.shape, golden.digits.shape, golden.scores.shape)
-        if not count or shapes != ((count, SIDE, SIDE), (count,), (count, CLASS_COUNT)):
-            raise BundleError(f"{path}: images, digits and scores have the shapes {shapes}")
+        found = [
+            (array.dtype, array.shape) for array in (golden.images, golden.digits, golden.scores)
+        ]
+        count = golden.digits.size
+        expected = [
+            (np.dtype(np.uint8), (count, SIDE, SIDE)),
+            (np.dtype(np.int64), (count,)),
+            (np.dtype(np.float32), (count, CLASS_COUNT)),
+        ]
+        if not count or found != expected:
+            raise BundleError(f"{path}: images, digits and scores are {found}")
         return golden
 
 
@@ -154,7 +173,7 @@ def read_bundle(folder: Path) -> Bundle:
     if not path.is_file():
         raise BundleError(f"{folder}: no {MANIFEST}, so the bundle was never finished")
     manifest = _parse_manifest(path)
-    place = f"{folder.resolve().parent.name}/{folder.resolve().name}"
+    place = "/".join(folder.absolute().parts[-2:])
     if place != f"{manifest.name}/{manifest.version}":
         raise BundleError(f"{path}: is of {manifest.name}/{manifest.version}, but lies in {place}")
     return Bundle(folder, manifest)
@@ -170,21 +189,34 @@ def publishing(repository: Path, name: str, version: int) -> Iterator[Path]:
     repository = repository.absolute()
     repository.mkdir(parents=True, exist_ok=True)
     unfinished = Path(
-        tempfile.mkdtemp(dir=repository.parent, prefix=f".{repository.name}-{name}-{version}-")
+        tempfile.mkdtemp(dir=_beside(repository), prefix=f".{repository.name}-{name}-{version}-")
     )
+    replaced = unfinished.with_name(f"{unfinished.name}-replaced")
+    target = repository / name / str(version)
     try:
         yield unfinished
         if not (unfinished / MANIFEST).is_file():
             raise BundleError(f"{name}/{version}: the bundle has no manifest")
         unfinished.chmod(0o755)  # mkdtemp's folders are for their owner alone
-        target = repository / name / str(version)
         target.parent.mkdir(exist_ok=True)
         if target.exists():
-            target.rename(unfinished.with_name(f"{unfinished.name}-replaced"))
+            target.rename(replaced)
         unfinished.rename(target)
     finally:
+        if replaced.exists() and not target.exists():  # interrupted between the two
+            replaced.rename(target)
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(unfinished.with_name(f"{unfinished.name}-replaced"), ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _beside(repository: Path) -> Path:
+    """The folder beside which a repository lies, unless it is another file system.
+
+    A folder cannot be renamed from one to another. Into a repository that is a mounted volume
+    bundles are written under a hidden name, which `find_bundles` passes over.
+    """
+    parent = repository.parent
+    return parent if parent.stat().st_dev == repository.stat().st_dev else repository
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -224,15 +256,15 @@ def _parse_manifest(path: Path) -> Manifest:
             inputs=_tensors(fields["inputs"]),
             outputs=_tensors(fields["outputs"]),
             labels=tuple(map(str, fields["labels"])),
-            data=DataOrigin(**fields["data"]),
+            data=_data_origin(fields["data"]),
             seed=_typed(fields, "seed", int),
             hyperparameters=_typed(fields, "hyperparameters", dict),
             selection=_typed(fields, "selection", dict),
             libraries=_typed(fields, "libraries", dict),
             opset=_typed(fields, "opset", int),
             parity=_typed(fields, "parity", dict),
-            accuracy=float(fields["accuracy"]),
-            score_tolerance=float(fields["score_tolerance"]),
+            accuracy=_share(fields, "accuracy"),
+            score_tolerance=_share(fields, "score_tolerance"),
             files={name: _typed(fields["files"], name, str) for name in FILES},
             platform=_typed(fields, "platform", str),
         )
@@ -250,6 +282,24 @@ def _typed(fields: dict[str, Any], key: str, kind: type[_T]) -> _T:
     if not isinstance(value, kind):
         raise TypeError(f"{key} is {value!r:.80}, expected {kind.__name__}")
     return value
+
+
+def _share(fields: dict[str, Any], key: str) -> float:
+    """A number of 0 to 1: a tolerance of infinity would let any answer pass."""
+    value = fields[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise TypeError(f"{key} is {value!r:.80}, expected a number of 0 to 1")
+    return float(value)
+
+
+def _data_origin(fields: dict[str, Any]) -> DataOrigin:
+    return DataOrigin(
+        source=_typed(fields, "source", str),
+        train_sha256=_typed(fields, "train_sha256", str),
+        train_images=_typed(fields, "train_images", int),
+        test_sha256=_typed(fields, "test_sha256", str),
+        test_images=_typed(fields, "test_images", int),
+    )
 
 
 def _tensors(specs: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
