@@ -13,7 +13,7 @@ from typing import Any, Final
 import grpc
 
 from gurmukhi.client import DEFAULT_TARGET, Classification, DigitClient, Picture
-from gurmukhi.command import Parser, positive_number, run
+from gurmukhi.command import Parser, complain, one_line, positive_number, run
 from gurmukhi.errors import CallError, DataError, ImageError
 from gurmukhi.image import decode
 from gurmukhi.terminal import format_table
@@ -91,7 +91,7 @@ def _classify(arguments: argparse.Namespace) -> int:
         print(format_table(header, answered))  # noqa: T201
     failed = [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
-        print(f"gurmukhi-classify: {outcome.name}: {outcome.error}", file=sys.stderr)  # noqa: T201
+        complain("gurmukhi-classify", f"{outcome.name}: {outcome.error}")
     return DataError.exit_code if failed else 0
 
 
@@ -152,7 +152,7 @@ def _row(outcome: _Outcome) -> tuple[str, ...]:
     confidence = "–" if answer.confidence is None else f"{answer.confidence:.3f}"
     model = f"{answer.model.name}:{answer.model.version}"
     warnings = ", ".join(answer.warnings)
-    return (outcome.name, str(answer.digit), answer.glyph, confidence, model, warnings)
+    return (one_line(outcome.name), str(answer.digit), answer.glyph, confidence, model, warnings)
 
 
 def _record(outcome: _Outcome) -> dict[str, Any]:

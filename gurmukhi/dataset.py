@@ -6,9 +6,11 @@ import lzma
 import os
 import re
 import stat
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Literal
@@ -198,13 +200,36 @@ def _label_of(source: Path, name: str) -> int:
 
 def _read_digit(source: Path, name: str, data: bytes) -> NDArray[np.uint8]:
     try:
-        grey = read_grey(data)
+        with _quiet_libtiff():
+            grey = read_grey(data)
         if grey.shape != (SIDE, SIDE):
             height, width = grey.shape
             raise DataError(f"{source}: {name} is {width}×{height}; expected {SIDE}×{SIDE}")
         return fit_frame(grey).pixels
     except ImageError as error:
         raise DataError(f"{source}: {name}: {error}") from error
+
+
+@contextmanager
+def _quiet_libtiff() -> Iterator[None]:
+    """Keep libtiff's own complaints off standard error: our error says what is wrong, and where.
+
+    It writes to file descriptor 2 and, as Pillow builds it, cannot be told not to.
+    """
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # standard error is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
 
 
 def _natural(name: str) -> list[str | int]:

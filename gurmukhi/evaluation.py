@@ -44,11 +44,7 @@ class Evaluation:
             "version": self.version,
             "split": "test",
             "data_sha256": self.data_sha256,
-            "count": len(self.labels),
-            "correct": int((self.labels == self.predictions).sum()),
-            "accuracy": self.accuracy,
-            "class_wise_accuracy": class_wise_accuracy(self.labels, self.predictions).tolist(),
-            "confusion_matrix": self.confusion_matrix.tolist(),
+            **self._figures(),
             "images": [
                 {"name": name, "label": int(label), "predicted": int(predicted), "scores": scores}
                 for name, label, predicted, scores in zip(
@@ -57,6 +53,15 @@ class Evaluation:
             ],
         }
         return json.dumps(record, ensure_ascii=False, indent=1) + "\n"
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "count": len(self.labels),
+            "correct": int((self.labels == self.predictions).sum()),
+            "accuracy": self.accuracy,
+            "class_wise_accuracy": class_wise_accuracy(self.labels, self.predictions).tolist(),
+            "confusion_matrix": self.confusion_matrix.tolist(),
+        }
 
     @classmethod
     def read(cls, bundle: Bundle) -> Self:
@@ -69,13 +74,13 @@ class Evaluation:
         try:
             record = json.loads(bundle.read(EVALUATION))
             evaluation = cls._parse(record)
-            stated = (record["accuracy"], record["confusion_matrix"])
+            wrong = [key for key, value in evaluation._figures().items() if record[key] != value]
         except KeyError as error:
             raise BundleError(f"{path}: {error.args[0]} is missing") from error
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise BundleError(f"{path}: not an evaluation ({error})") from error
-        if stated != (evaluation.accuracy, evaluation.confusion_matrix.tolist()):
-            raise BundleError(f"{path}: its accuracy and matrix do not follow from its images")
+        if wrong:
+            raise BundleError(f"{path}: its {wrong[0]} does not follow from its images")
         manifest = bundle.manifest
         if (evaluation.model, evaluation.version) != (manifest.name, manifest.version):
             raise BundleError(

@@ -50,11 +50,13 @@ class Progress:
         self._shown = self._started
         self._done = 0
         self._note = ""
+        self._unshown = True
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         """Count steps as done, with a word on the latest one, such as its loss."""
         self._done += steps
         self._note = note
+        self._unshown = True
         pause = _BAR_SECONDS if self._is_terminal else _LINE_SECONDS
         if not self._quiet and time.monotonic() - self._shown >= pause:
             self._show()
@@ -63,12 +65,14 @@ class Progress:
         """Show the last state and end the line."""
         if self._quiet:
             return
-        self._show()
+        if self._is_terminal or self._unshown:
+            self._show()
         if self._is_terminal:
             self._stream.write("\n")
             self._stream.flush()
 
     def _show(self) -> None:
+        self._unshown = False
         self._shown = time.monotonic()
         seconds = self._shown - self._started
         left = seconds / self._done * (self._total - self._done) if self._done else 0.0
