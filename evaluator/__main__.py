@@ -49,6 +49,7 @@ def evaluate(config: Config) -> int:
     """Make all checks, write the report and return the exit code."""
     started, clock = datetime.now(UTC), time.monotonic()
     settings = config.settings
+    config.report.mkdir(parents=True, exist_ok=True)  # fails now rather than after all checks
     subjects = read_subjects(config.models, config.wanted)
     baseline = None
     if config.baseline and (config.baseline.exists() or not config.update_baseline):

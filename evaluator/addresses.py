@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
+from gurmukhi.command import EXIT_USAGE
 from gurmukhi.errors import DataError
 
 _DNS: Final = "dns:///"
@@ -15,7 +16,7 @@ def find_addresses(target: str) -> list[str]:
     """The addresses behind a target, each once, in order.
 
     `dns:///name:port` gives every address of the name, `a:1,b:2` is a list, the path of a file
-    one address a line (# starts a comment). Raises DataError.
+    one address a line (# starts a comment). Raises AddressError, or UnresolvedError.
     """
     if target.startswith(_DNS):
         return _resolve(target)
@@ -25,7 +26,7 @@ def find_addresses(target: str) -> list[str]:
     else:
         found = [part.strip() for part in target.split(",") if part.strip()]
     if not found:
-        raise DataError(f"--target {target}: names no address; expected HOST:PORT")
+        raise AddressError(f"--target {target}: names no address; expected HOST:PORT")
     return list(dict.fromkeys(_checked(target, address) for address in found))
 
 
@@ -34,7 +35,7 @@ def _checked(target: str, address: str) -> str:
     if address.startswith("unix:"):
         return address
     if match is None or not 0 < int(match[1]) < 65536:
-        raise DataError(f"--target {target}: {address!r} is no HOST:PORT")
+        raise AddressError(f"--target {target}: {address!r} is no HOST:PORT")
     return address
 
 
@@ -50,6 +51,12 @@ def _resolve(target: str) -> list[str]:
         ip = str(place[0])
         addresses.append(f"[{ip}]:{port}" if family is socket.AF_INET6 else f"{ip}:{port}")
     return list(dict.fromkeys(addresses))
+
+
+class AddressError(DataError):
+    """What `--target` says is no address."""
+
+    exit_code = EXIT_USAGE
 
 
 class UnresolvedError(DataError):

@@ -1,10 +1,11 @@
 """Draw a record as one HTML file that needs nothing else."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 
 from evaluator.latency import show_seconds
@@ -19,18 +20,7 @@ _TELLING: Final = 0.05  # pairs of models under this p are shown
 
 def render_html(record: Record, images: NDArray[np.uint8]) -> str:
     """The report's page; `images` (N, 32, 32) are those of the record's split."""
-    environment = Environment(
-        loader=PackageLoader("evaluator"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["seconds"] = show_seconds
-    environment.filters["accuracy"] = show_accuracy
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.4f}"
-    page = environment.get_template(_TEMPLATE).render(
+    page = _template().render(
         record=record,
         notice=notice(record),
         counts=outcome_counts(record),
@@ -43,6 +33,22 @@ def render_html(record: Record, images: NDArray[np.uint8]) -> str:
         ink=lambda index: ink_path(images[index]),
     )
     return page + "\n"
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("evaluator"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["seconds"] = show_seconds
+    environment.filters["accuracy"] = show_accuracy
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
+    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.4f}"
+    return environment.get_template(_TEMPLATE)
 
 
 def _matrices(model: Record) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from evaluator.__main__ import main
-from evaluator.addresses import find_addresses
+from evaluator.addresses import AddressError, find_addresses
 from evaluator.flags import Config, make_parser, read_config
-from gurmukhi.errors import DataError
 
 
 def config_of(*flags: str) -> Config:
@@ -81,12 +80,13 @@ def test_addresses_come_from_a_list_once_each_in_order() -> None:
 
 @pytest.mark.parametrize("target", ["", ",", "host", "host:0", "host:99999", "a b:1", "h:1,x"])
 def test_address_without_host_and_port_is_named(target: str) -> None:
-    with pytest.raises(DataError, match="--target"):
+    with pytest.raises(AddressError, match="--target") as raised:
         find_addresses(target)
+    assert raised.value.exit_code == 64
 
 
 def test_empty_file_of_addresses_is_named(tmp_path: Path) -> None:
     listing = tmp_path / "replicas"
     listing.write_text("# none yet\n", encoding="utf-8")
-    with pytest.raises(DataError, match="names no address"):
+    with pytest.raises(AddressError, match="names no address"):
         find_addresses(str(listing))

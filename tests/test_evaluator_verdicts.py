@@ -362,3 +362,11 @@ def test_no_half_written_report_is_left(evaluate: Evaluate, report: Path) -> Non
         "report.json",
         "summary.md",
     ]
+
+
+def test_report_folder_that_is_a_file_is_exit_4_before_anything_is_asked(
+    evaluate: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").touch()
+    assert evaluate("127.0.0.1:1", "--report", str(tmp_path / "taken")) == 4
+    assert capsys.readouterr().err.endswith("taken: File exists\n")

@@ -79,6 +79,54 @@ def test_wrong_only_under_concurrency_is_exit_2(evaluate: Evaluate, capsys: Show
     assert "✗ batches" not in shown
 
 
+def test_latency_of_the_open_loop_counts_from_the_intended_start(
+    evaluate: Evaluate, report: Path
+) -> None:
+    class Serial(RightServer):
+        """Takes 10 ms a call, one at a time: half of what arrives."""
+
+        lock = threading.Lock()
+
+        def before(self, method: str, context: Any) -> None:
+            with self.lock:
+                time.sleep(0.01)
+
+    with serving(Serial()) as target:
+        assert evaluate(target, "--only", "load", "--rate", "200") == 0
+    alone, _, arrivals = read_report(report)["models"][0]["latency"]
+    assert alone["seconds"]["p90"] < 0.05
+    assert arrivals["seconds"]["p90"] > 0.08  # the queue of 20 that has grown by then
+
+
+def test_scores_that_are_off_only_in_batches_are_exit_2(evaluate: Evaluate, capsys: Shown) -> None:
+    class Off(RightServer):
+        def answer(self, images: NDArray[np.uint8]) -> Answers:
+            digits, scores, probabilities = super().answer(images)
+            return digits, scores + np.float32(len(images) > 1), probabilities
+
+    with serving(Off()) as target:
+        assert evaluate(target, "--only", "batches") == 2
+    assert "in batches of 2: the scores of 40 of 40 images are off" in capsys.readouterr().out
+
+
+def test_call_that_is_dropped_once_is_tried_again_and_counted(
+    evaluate: Evaluate, report: Path
+) -> None:
+    class Dropping(RightServer):
+        calls = itertools.count()
+
+        def before(self, method: str, context: Any) -> None:
+            if next(self.calls) == 7:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
+
+    with serving(Dropping()) as target:
+        assert evaluate(target, "--only", "labels") == 0
+    record = read_report(report)
+    assert record["calls"]["retried"] == 1
+    assert record["calls"]["lost"] == 0
+    assert record["models"][0]["served"]["count"] == 40
+
+
 class Other(RightServer):
     def sha256(self) -> str:
         return "0" * 64
