@@ -90,6 +90,11 @@ class Manifest:
     parity: dict[str, Any]
     accuracy: float  # of the native model on the test split
     score_tolerance: float  # served scores may differ from the native ones by this much
+    # Of probabilities: slopes, and the error (ECE) that they leave; empty where there are none.
+    calibration: dict[str, Any] = field(default_factory=dict)
+    warn_below: float = 0.0  # a picture whose best probability is lower may be of no digit
+    # Accuracy on the test split under mild corruptions, by their names.
+    robustness: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)  # name -> sha256, set when written
     platform: str = PLATFORM
     format_version: int = FORMAT_VERSION
@@ -265,6 +270,10 @@ def _parse_manifest(path: Path) -> Manifest:
             parity=_typed(fields, "parity", dict),
             accuracy=_share(fields, "accuracy"),
             score_tolerance=_share(fields, "score_tolerance"),
+            # Earlier bundles lack these three.
+            calibration=_typed({"calibration": {}, **fields}, "calibration", dict),
+            warn_below=float(fields.get("warn_below", 0.0)),
+            robustness=_typed({"robustness": {}, **fields}, "robustness", dict),
             files={name: _typed(fields["files"], name, str) for name in FILES},
             platform=_typed(fields, "platform", str),
         )

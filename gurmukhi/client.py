@@ -31,6 +31,7 @@ _WARNINGS: Final = {
     pb.WARNING_INVERTED: "inverted",
     pb.WARNING_SEVERAL_GLYPHS: "several glyphs",
     pb.WARNING_LOW_CONFIDENCE: "low confidence",
+    pb.WARNING_NOT_A_DIGIT: "not a digit?",
 }
 
 

@@ -1,42 +1,38 @@
 """The command `gurmukhi-serve`."""
 
 import argparse
+import json
 import logging
-import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import disable_created_metrics
 
-from gurmukhi.command import EXIT_INTERRUPTED, Parser, run
+from gurmukhi.command import Parser, run
+from gurmukhi.errors import BundleError
 from server.config import ServerConfig, add_arguments
-from server.digit_service import DigitService
-from server.grpc_front import FrontConfig, GrpcFront
-from server.http import HttpServer
-from server.inference_service import InferenceService
-from server.metrics import ServerMetrics
-from server.predictor import Predictor
-from server.repository import Repository
+from server.logs import start_logs
+from server.model import load_model
+from server.policy import scan
+from server.serve import StopSignal, serve_alone, serve_with_workers
+from server.tokens import Tokens
 
 _EXAMPLES: Final = (
     "gurmukhi-serve --models models/",
     "gurmukhi-serve --models models/ --port 0 --metrics-port 0",
+    "gurmukhi-serve --models models/ --workers auto --model-control poll --log-format json",
+    "gurmukhi-serve --models models/ --check",
 )
-
-_log = logging.getLogger("server")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `gurmukhi-serve`."""
+    parser = _parser()
+    return run(parser, lambda arguments: _serve(parser, arguments), argv)
+
+
+def _parser() -> Parser:
     parser = Parser(
         "gurmukhi-serve",
         "Serve a model repository: gRPC (gurmukhi.v1.DigitService, Open Inference v2, health, "
@@ -45,80 +41,48 @@ def main(argv: Sequence[str] | None = None) -> int:
         _EXAMPLES,
     )
     add_arguments(parser)
-    return run(parser, _serve, argv)
+    parser.add_argument(
+        "--check", action="store_true", help="verify the repository and the flags, and end"
+    )
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the settings as JSON, and end"
+    )
+    return parser
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    config = ServerConfig.from_arguments(arguments)
-    stopping = threading.Event()
-    received: list[int] = []
-
-    def on_signal(number: int, frame: object) -> None:
-        if received:  # a second one does not wait for the drain
-            os._exit(128 + number)
-        received.append(number)
-        stopping.set()
-
+def _serve(parser: Parser, arguments: argparse.Namespace) -> int:
+    config = ServerConfig.from_arguments(parser, arguments)
+    if arguments.print_config:
+        print(json.dumps(config.describe(), indent=2, ensure_ascii=False))  # noqa: T201
+        return 0
+    if arguments.check:
+        return _check(config)
+    start_logs(config.log_format)
+    logging.getLogger("server").setLevel(config.log_level)
     disable_created_metrics()  # a series for each series, which nobody reads
-    registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
-    metrics = ServerMetrics(registry)
-    repository = Repository.load(config.models, config.default_model)
-    ready = threading.Event()
-    front = _build_front(config, repository, metrics, ready)
-    http = HttpServer(config.host, config.metrics_port, registry, ready.is_set)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    for model in repository:
-        front.set_health(f"model/{model.name}", serving=True)
-    http.start()
-    front.start()
-    ready.set()
-    print(  # noqa: T201
-        f"ready: gRPC on {config.host}:{front.port}, HTTP on {config.host}:{http.port}, "
-        f"{len(list(repository))} model versions",
-        flush=True,
-    )
-    stopping.wait()
-    _log.info("%s: draining", signal.Signals(received[0]).name)
-    ready.clear()
-    front.drain(config.drain_seconds)
-    http.stop()
-    _log.info("stopped")
-    return EXIT_INTERRUPTED if received[0] == signal.SIGINT else 0
+    stop = StopSignal()
+    return serve_alone(config, stop) if config.workers == 1 else serve_with_workers(config, stop)
 
 
-def _build_front(
-    config: ServerConfig,
-    repository: Repository,
-    metrics: ServerMetrics,
-    ready: threading.Event,
-) -> GrpcFront:
-    predictor = Predictor(repository, metrics)
-    services = (
-        DigitService(
-            repository,
-            predictor,
-            max_batch_size=config.max_batch_size,
-            low_confidence=config.low_confidence,
-        ),
-        InferenceService(
-            repository,
-            predictor,
-            max_batch_size=config.max_batch_size,
-            is_ready=ready.is_set,
-        ),
-    )
-    front = GrpcFront(
-        FrontConfig(config.host, config.port, config.threads, config.max_message_bytes),
-        services,
-        metrics,
-    )
-    for name in ("liveness", *(service.name for service in services)):
-        front.set_health(name, serving=True)
-    return front
+def _check(config: ServerConfig) -> int:
+    """Prove every version that would be served, and say so; raises what serving would."""
+    if config.tls:
+        config.tls.read()
+    if config.token_file:
+        Tokens(config.token_file)
+    candidates = scan(config.models, config.version_policy)
+    if not candidates:
+        raise BundleError(f"{config.models}: holds no model that is to be served")
+    failures = 0
+    for key, candidate in candidates.items():
+        try:
+            model = load_model(candidate.folder)
+        except BundleError as error:
+            failures += 1
+            print(f"{'/'.join(key)}: {error}", file=sys.stderr)  # noqa: T201
+            continue
+        print(f"{'/'.join(key)}: proven, sha256 {model.sha256}")  # noqa: T201
+    return BundleError.exit_code if failures else 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,21 @@
 """What a server is told at its start, from flags and the environment."""
 
 import argparse
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from gurmukhi.command import Parser, positive_number, whole_number
+from server.control import MODES, Mode
+from server.cpus import cpu_limit
+from server.logs import FORMATS, Format
+from server.policy import Key, VersionPolicy, parse_labels
+from server.tls import TlsFiles
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,78 +26,256 @@ class ServerConfig:
     host: str
     port: int
     metrics_port: int
-    default_model: str | None
+    workers: int
     threads: int
+    queue: int
+    streams: int
+    default_model: str | None
+    labels: Mapping[Key, str]
+    version_policy: VersionPolicy
+    model_control: Mode
+    poll_seconds: float
     max_batch_size: int
     max_message_bytes: int
-    drain_seconds: float
+    compression: bool
+    max_connection_age_seconds: float
+    keepalive_seconds: float
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
+    token_file: Path | None
+    reflection: bool
     low_confidence: float
+    pause_seconds: float
+    drain_seconds: float
+    log_format: Format
+    log_level: int
+    access_log: int
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The certificate and its key, where both are given."""
+        if self.tls_cert and self.tls_key:
+            return TlsFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
+        return None
 
     @classmethod
-    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
-        """Take over what the parser found."""
-        return cls(**{name: getattr(arguments, name) for name in cls.__dataclass_fields__})
+    def from_arguments(cls, parser: Parser, arguments: argparse.Namespace) -> Self:
+        """Take over what the parser found; flags that contradict each other are a usage error."""
+        level = (
+            logging.WARNING
+            if arguments.quiet
+            else logging.DEBUG
+            if arguments.verbose
+            else logging.INFO
+        )
+        arguments.log_level = level
+        config = cls(**{name: getattr(arguments, name) for name in cls.__dataclass_fields__})
+        if (config.tls_cert is None) != (config.tls_key is None):
+            parser.error("--tls-cert and --tls-key go together")
+        if config.tls_client_ca and not config.tls_cert:
+            parser.error("--tls-client-ca needs --tls-cert and --tls-key")
+        return config
+
+    def describe(self) -> dict[str, Any]:
+        """The settings by name, for `--print-config`; no secret is among them."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain["labels"] = {":".join(key): version for key, version in self.labels.items()}
+        return {
+            name: str(value) if isinstance(value, Path | VersionPolicy) else value
+            for name, value in plain.items()
+        }
 
 
 def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -> None:
     """Declare the flags; each has its default from `GURMUKHI_<FLAG>` where that is set."""
 
-    def flag(name: str, default: Any, help_text: str, **options: Any) -> None:
-        variable = "GURMUKHI_" + name.strip("-").replace("-", "_").upper()
+    def flag(name: str, default: str | None, text: str, metavar: str, **options: Any) -> None:
+        variable = _variable(name)
         # A default that is text goes through `type`, so a bad variable is a usage error too.
-        value = environment.get(variable, default)
+        shown = "none" if default is None else default
         parser.add_argument(
             name,
-            default=value,
-            help=f"{help_text} (${variable}; default: {default})",
+            default=environment.get(variable, default),
+            metavar=metavar,
+            help=f"{text} (${variable}; default: {shown})",
             **options,
         )
 
-    flag("--models", "models", "the model repository", type=Path, metavar="DIR")
-    flag("--host", "0.0.0.0", "the address to listen on", metavar="ADDRESS")  # noqa: S104 - a server
-    flag("--port", "8001", "the port of gRPC; 0 is a free one", type=_port, metavar="PORT")
+    def switch(name: str, *, default: bool, text: str) -> None:
+        variable = _variable(name)
+        parser.add_argument(
+            name,
+            action=argparse.BooleanOptionalAction,
+            default=_parse_switch(parser, variable, environment.get(variable), default=default),
+            help=f"{text} (${variable}; default: {'on' if default else 'off'})",
+        )
+
+    flag("--models", "models", "the model repository", "DIR", type=Path)
+    flag("--host", "0.0.0.0", "the address to listen on", "ADDRESS")  # noqa: S104 - a server
+    flag("--port", "8001", "the port of gRPC; 0 is a free one", "PORT", type=_port)
     flag(
         "--metrics-port",
         "8002",
-        "the port of /metrics, /livez and /readyz over HTTP; 0 is a free one",
+        "the port of /metrics, /livez and /readyz over HTTP, never with TLS; 0 is a free one",
+        "PORT",
         type=_port,
-        metavar="PORT",
     )
+    flag(
+        "--workers",
+        "1",
+        "processes on the one port; auto is one for each CPU that the container may use",
+        "N",
+        type=_workers,
+    )
+    flag("--threads", "4", "threads a worker for inference", "N", type=whole_number(1, 256))
+    flag(
+        "--queue",
+        "100",
+        "calls a worker that may wait for such a thread; the next is refused",
+        "N",
+        type=whole_number(0, 100_000),
+    )
+    flag("--streams", "32", "streams a worker at one time", "N", type=whole_number(1, 10_000))
     flag(
         "--default-model",
         None,
-        "the model that answers where DigitService's caller names none; mlp if it is there",
-        metavar="NAME",
+        "the model that answers where DigitService's caller names none; else mlp if it is there",
+        "NAME",
     )
-    flag("--threads", "8", "threads that handle calls", type=whole_number(1, 256), metavar="N")
     flag(
-        "--max-batch-size",
-        "1024",
-        "the most images in one call",
-        type=whole_number(1, 65536),
-        metavar="N",
+        "--labels",
+        "",
+        "names for versions, such as mlp:stable=1,mlp:canary=2",
+        "MODEL:LABEL=VERSION,…",
+        type=_value_of(parse_labels),
     )
+    flag(
+        "--version-policy",
+        "all",
+        "which versions are served: all, latest:N or specific:N,N",
+        "POLICY",
+        type=_value_of(VersionPolicy),
+    )
+    flag(
+        "--model-control",
+        "none",
+        "when models change: none (at the start alone), poll (when the repository does) or "
+        "explicit (by RepositoryModelLoad and RepositoryModelUnload)",
+        "MODE",
+        type=_one_of(MODES),
+    )
+    flag(
+        "--poll-seconds",
+        "10",
+        "between two looks at the repository under --model-control poll",
+        "SECONDS",
+        type=positive_number,
+    )
+    flag("--max-batch-size", "1024", "the most images in a call", "N", type=whole_number(1, 65536))
     flag(
         "--max-message-bytes",
         str(1 << 20),
         "the largest request that is taken",
+        "BYTES",
         type=whole_number(1024, 1 << 30),
-        metavar="BYTES",
+    )
+    switch("--compression", default=False, text="take and send compressed messages")
+    flag(
+        "--max-connection-age-seconds",
+        "0",
+        "after this a client is asked to connect anew, so that load spreads; 0 is never",
+        "SECONDS",
+        type=_number_from_0,
     )
     flag(
-        "--drain-seconds",
-        "10",
-        "how long calls under way may last after SIGTERM",
+        "--keepalive-seconds",
+        "60",
+        "between two pings of an idle connection",
+        "SECONDS",
         type=positive_number,
-        metavar="SECONDS",
     )
+    flag("--tls-cert", None, "the server's certificate chain, PEM", "FILE", type=Path)
+    flag("--tls-key", None, "its private key, PEM", "FILE", type=Path)
+    flag("--tls-client-ca", None, "let in only clients that this CA signed", "FILE", type=Path)
+    flag("--token-file", None, "bearer tokens, one a line; health is open", "FILE", type=Path)
+    switch("--reflection", default=True, text="describe the services to clients that ask")
     flag(
         "--low-confidence",
         "0.5",
         "warn of a digit whose probability is below this",
-        type=positive_number,
-        metavar="P",
+        "P",
+        type=_number_from_0,
     )
+    flag(
+        "--pause-seconds",
+        "0",
+        "after SIGTERM, how long to answer on while load balancers see NOT_SERVING",
+        "SECONDS",
+        type=_number_from_0,
+    )
+    flag(
+        "--drain-seconds",
+        "10",
+        "after that, how long calls under way may last",
+        "SECONDS",
+        type=positive_number,
+    )
+    flag("--log-format", "text", "text or json", "FORMAT", type=_one_of(FORMATS))
+    flag(
+        "--access-log",
+        "0",
+        "log every N-th call; 0 is none",
+        "N",
+        type=whole_number(0),
+    )
+
+
+def flag_names(parser: Parser) -> list[str]:
+    """The flags of `gurmukhi-serve`, for the documentation's test."""
+    return [action.option_strings[-1] for action in parser._actions if action.option_strings]
+
+
+def _variable(name: str) -> str:
+    return "GURMUKHI_" + name.strip("-").replace("-", "_").upper()
+
+
+def _parse_switch(parser: Parser, variable: str, value: str | None, *, default: bool) -> bool:
+    switches = {None: default, "1": True, "true": True, "0": False, "false": False}
+    if value not in switches:
+        parser.error(f"{variable}={value}: expected true or false")
+    return switches[value]
+
+
+def _value_of(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """An argparse type from a parser that raises ValueError, with its message kept."""
+
+    def checked(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+
+    return checked
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    """An argparse type; unlike `choices` it also holds for a default from the environment."""
+
+    def checked(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(choices)}")
+        return text
+
+    return checked
+
+
+def _workers(text: str) -> int:
+    return cpu_limit() if text == "auto" else whole_number(1, 256)(text)
+
+
+def _number_from_0(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0.0") else positive_number(text)
 
 
 _port = whole_number(0, 65535)

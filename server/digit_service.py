@@ -42,8 +42,8 @@ class DigitService:
         self._max_batch_size = max_batch_size
         self._low_confidence = low_confidence
         self.methods: Mapping[str, Method] = {
-            "Classify": Method(pb.ClassifyRequest, self.classify),
-            "ClassifyBatch": Method(pb.ClassifyBatchRequest, self.classify_batch),
+            "Classify": Method(pb.ClassifyRequest, self.classify, is_work=True),
+            "ClassifyBatch": Method(pb.ClassifyBatchRequest, self.classify_batch, is_work=True),
             "ListModels": Method(pb.ListModelsRequest, self.list_models),
         }
 
@@ -56,7 +56,7 @@ class DigitService:
             model, image.pixels[None], call, time.perf_counter() - started
         )
         return pb.ClassifyResponse(
-            classification=self._classification(prediction, 0, image),
+            classification=self._classification(model, prediction, 0, image),
             model=_model_version(model),
         )
 
@@ -76,7 +76,8 @@ class DigitService:
         prediction = self._predictor.predict(model, pixels, call, time.perf_counter() - started)
         return pb.ClassifyBatchResponse(
             classifications=[
-                self._classification(prediction, index, image) for index, image in enumerate(images)
+                self._classification(model, prediction, index, image)
+                for index, image in enumerate(images)
             ],
             model=_model_version(model),
         )
@@ -89,7 +90,7 @@ class DigitService:
         )
 
     def _classification(
-        self, prediction: Prediction, index: int, image: DigitImage
+        self, model: Model, prediction: Prediction, index: int, image: DigitImage
     ) -> pb.Classification:
         digit = int(prediction.digits[index])
         warnings = [_WARNINGS[warning] for warning in image.warnings]
@@ -98,6 +99,8 @@ class DigitService:
             probabilities = prediction.probabilities[index].tolist()
             if probabilities[digit] < self._low_confidence:
                 warnings.append(pb.WARNING_LOW_CONFIDENCE)
+            if probabilities[digit] < model.manifest.warn_below:
+                warnings.append(pb.WARNING_NOT_A_DIGIT)
         return pb.Classification(
             digit=digit,
             glyph=GLYPHS[digit],

@@ -3,12 +3,14 @@
 ::
 
     ServiceError
-    ├── InvalidRequest    the request breaks a rule; names the field
-    ├── NotFound          no such model or version
-    ├── NotReady          the server is draining, or has nothing to serve yet
-    ├── Unsupported       the protocol has it, this server does not
-    ├── DeadlinePassed    the caller's deadline passed before the work was begun
-    └── CallerGone        the caller cancelled before the work was begun
+    ├── InvalidRequest     the request breaks a rule; names the field
+    ├── NotFound           no such model or version
+    ├── NotReady           the server is draining, or a version could not be loaded
+    ├── Overloaded         the queue is full; says when to try again
+    ├── Unauthenticated    the call carries no valid token
+    ├── Unsupported        the protocol has it, this server does not
+    ├── DeadlinePassed     the caller's deadline passed before the work was begun
+    └── CallerGone         the caller cancelled before the work was begun
 """
 
 
@@ -30,7 +32,19 @@ class NotFound(ServiceError):  # noqa: N818
 
 
 class NotReady(ServiceError):  # noqa: N818
-    """The server is draining, or has nothing to serve yet."""
+    """The server is draining, or a version could not be loaded."""
+
+
+class Overloaded(ServiceError):  # noqa: N818
+    """The queue is full; another try is worth its while after `retry_seconds`."""
+
+    def __init__(self, message: str, retry_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
+
+
+class Unauthenticated(ServiceError):  # noqa: N818
+    """The call carries no valid token."""
 
 
 class Unsupported(ServiceError):  # noqa: N818

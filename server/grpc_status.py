@@ -2,6 +2,8 @@
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -11,7 +13,9 @@ from server.errors import (
     InvalidRequest,
     NotFound,
     NotReady,
+    Overloaded,
     ServiceError,
+    Unauthenticated,
     Unsupported,
 )
 
@@ -19,6 +23,8 @@ _CODES: dict[type[ServiceError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     NotReady: grpc.StatusCode.UNAVAILABLE,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Unsupported: grpc.StatusCode.UNIMPLEMENTED,
     DeadlinePassed: grpc.StatusCode.DEADLINE_EXCEEDED,
     CallerGone: grpc.StatusCode.CANCELLED,
@@ -31,14 +37,25 @@ def code_of(error: ServiceError) -> grpc.StatusCode:
 
 
 def status_of(error: ServiceError) -> grpc.Status:
-    """The whole status of a service's error, with its details (google.rpc.BadRequest)."""
-    details = []
+    """The whole status of an error, with its details (google.rpc.BadRequest, RetryInfo)."""
+    details = [_pack(detail) for detail in _details(error)]
+    code = getattr(code_pb2, code_of(error).name)
+    return rpc_status.to_status(status_pb2.Status(code=code, message=str(error), details=details))
+
+
+def _details(error: ServiceError) -> list[Message]:
     if isinstance(error, InvalidRequest):
         violation = error_details_pb2.BadRequest.FieldViolation(
             field=error.field, description=error.description
         )
-        packed = AnyMessage()
-        packed.Pack(error_details_pb2.BadRequest(field_violations=[violation]))
-        details.append(packed)
-    code = getattr(code_pb2, code_of(error).name)
-    return rpc_status.to_status(status_pb2.Status(code=code, message=str(error), details=details))
+        return [error_details_pb2.BadRequest(field_violations=[violation])]
+    if isinstance(error, Overloaded):
+        nanos = round(error.retry_seconds * 1e9)
+        return [error_details_pb2.RetryInfo(retry_delay=Duration(nanos=nanos))]
+    return []
+
+
+def _pack(detail: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    return packed

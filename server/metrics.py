@@ -1,6 +1,6 @@
 """The Prometheus metrics of the server, on a registry that is passed in."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -20,6 +20,28 @@ _BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CONFIDENCES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
 _MODEL: Final = ("model", "version")
 _METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
+
+
+class MethodMetrics:
+    """The collectors of one method with their labels bound."""
+
+    def __init__(self, metrics: "ServerMetrics", labels: tuple[str, str, str]) -> None:
+        self._started = metrics.started.labels(*labels)
+        self._handling = metrics.handling.labels(*labels)
+        self._inflight = metrics.inflight
+        self._handled = cache(lambda code: metrics.handled.labels(*labels, code))
+        self._handled("OK")  # shown as 0 before the first call
+
+    def arrive(self) -> None:
+        """Count a call that reached the server."""
+        self._started.inc()
+        self._inflight.inc()
+
+    def count(self, code: str, seconds: float) -> None:
+        """Count a call's end, once for each that arrived."""
+        self._inflight.dec()
+        self._handled(code).inc()
+        self._handling.observe(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +70,19 @@ class ServerMetrics:
     """All collectors of one server. No label ever holds what a client sent."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._started = Counter(
+        self.started = Counter(
             "grpc_server_started",
             "Calls that reached the server.",
             _METHOD,
             registry=registry,
         )
-        self._handled = Counter(
+        self.handled = Counter(
             "grpc_server_handled",
             "Calls that ended, by status code; each call once.",
             (*_METHOD, "grpc_code"),
             registry=registry,
         )
-        self._handling = Histogram(
+        self.handling = Histogram(
             "grpc_server_handling_seconds",
             "From the arrival of a call to its end.",
             _METHOD,
@@ -68,7 +90,10 @@ class ServerMetrics:
             registry=registry,
         )
         self.inflight = Gauge(
-            "gurmukhi_inflight_requests", "Calls that have a thread.", registry=registry
+            "gurmukhi_inflight_requests",
+            "Calls that arrived and have not ended.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self._rejected = Counter(
             "gurmukhi_rejected",
@@ -102,33 +127,43 @@ class ServerMetrics:
         )
         self._info = Gauge(
             "gurmukhi_model_info",
-            "1 for each version that is served.",
+            "1 for each version that is served, 0 for one that was.",
             (*_MODEL, "sha256"),
             registry=registry,
+            multiprocess_mode="livemax",
         )
-        for reason in ("deadline", "cancelled"):
-            self._rejected.labels(reason)
-        # A call's labels are few and fixed, so each child is looked up once.
-        self.started = cache(self._started.labels)
-        self.handled = cache(self._handled.labels)
-        self.handling = cache(self._handling.labels)
-        self.rejected = cache(self._rejected.labels)
+        self._of_model: dict[tuple[str, str], ModelMetrics] = {}
+        self._announced: set[tuple[str, str, str]] = set()
+        self.rejected = cache(self._rejected.labels)  # its labels are few and fixed
+        for reason in ("queue_full", "deadline", "cancelled"):
+            self.rejected(reason)
 
-    def bind(self, models: Iterable[Model]) -> dict[str, ModelMetrics]:
-        """Announce the served versions; returns their collectors by sha256."""
-        return {model.sha256: self._bind(model) for model in models}
+    def method(self, kind: str, service: str, name: str) -> MethodMetrics:
+        """The collectors of one method."""
+        return MethodMetrics(self, (kind, service, name))
 
-    def _bind(self, model: Model) -> ModelMetrics:
-        labels = (model.name, model.version)
-        self._info.labels(*labels, model.sha256).set(1)
-        return ModelMetrics(
-            queue_seconds=self._queue.labels(*labels),
-            preprocess_seconds=self._preprocess.labels(*labels),
-            inference_seconds=self._inference.labels(*labels),
-            batch_size=self._batch_size.labels(*labels),
-            confidence=self._confidence.labels(*labels),
-            predictions=tuple(self._predictions.labels(*labels, d) for d in range(CLASS_COUNT)),
-        )
+    def model(self, model: Model) -> ModelMetrics:
+        """The collectors of one version."""
+        key = (model.name, model.version)
+        if key not in self._of_model:
+            self._of_model[key] = ModelMetrics(
+                queue_seconds=self._queue.labels(*key),
+                preprocess_seconds=self._preprocess.labels(*key),
+                inference_seconds=self._inference.labels(*key),
+                batch_size=self._batch_size.labels(*key),
+                confidence=self._confidence.labels(*key),
+                predictions=tuple(self._predictions.labels(*key, d) for d in range(CLASS_COUNT)),
+            )
+        return self._of_model[key]
+
+    def announce(self, models: Collection[Model]) -> None:
+        """Say in `gurmukhi_model_info` which versions are served: 1 those, 0 earlier ones."""
+        served = {(model.name, model.version, model.sha256) for model in models}
+        for labels in self._announced | served:
+            self._info.labels(*labels).set(labels in served)
+        self._announced |= served
+        for model in models:
+            self.model(model)
 
     @staticmethod
     def _per_model(

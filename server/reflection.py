@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from gurmukhi.health import health_pb2
 from gurmukhi.inference import open_inference_grpc_pb2
 from gurmukhi.v1 import digits_pb2
 
 _FILES: tuple[FileDescriptor, ...] = (
     digits_pb2.DESCRIPTOR,
-    open_inference_grpc_pb2.DESCRIPTOR,  # lives in a pool of its own
+    open_inference_grpc_pb2.DESCRIPTOR,  # this and the next live in pools of their own
     health_pb2.DESCRIPTOR,
     reflection_pb2.DESCRIPTOR,
 )

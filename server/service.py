@@ -1,7 +1,7 @@
-"""What a service is, whatever transport calls it: named methods from a message to a message."""
+"""What a service is, whatever transport calls it: named methods from messages to messages."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,10 +28,37 @@ class Call(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A unary method: the type of its request, and what answers it or raises ServiceError."""
+    """One message in, one message out; `handle` answers or raises ServiceError.
+
+    Work waits in the bounded queue of the models; anything else, such as a readiness question,
+    must be quick and passes it by.
+    """
 
     request_type: Any
     handle: Callable[[Any, Call], Any]
+    is_work: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMethod:
+    """Messages in, messages out, in the same order; holds a thread while it lasts."""
+
+    request_type: Any
+    handle: Callable[[Iterator[Any], Call], Iterator[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchMethod:
+    """One message in, and messages out whenever there is news; holds no thread.
+
+    `subscribe(request, send)` may send at once; it returns what ends the subscription.
+    """
+
+    request_type: Any
+    subscribe: Callable[[Any, Callable[[Any], None]], Callable[[], None]]
+
+
+AnyMethod = Method | StreamMethod | WatchMethod
 
 
 class Service(Protocol):
@@ -40,7 +67,7 @@ class Service(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def methods(self) -> Mapping[str, Method]: ...
+    def methods(self) -> Mapping[str, AnyMethod]: ...
 
 
 def ensure_awaited(call: Call) -> None:

@@ -106,7 +106,8 @@ def test_a_wrong_flag_is_a_usage_error_of_one_line(flags: tuple[str, str]) -> No
 
 def test_flags_have_their_defaults_from_the_environment(models: Path) -> None:
     done = run_command(
-        "server", "--models", str(models), environment={"GURMUKHI_DEFAULT_MODEL": "nothing"}
+        *("server", "--models", str(models), *FLAGS),
+        environment={"GURMUKHI_DEFAULT_MODEL": "nothing"},
     )
     assert done.returncode == 4
     assert "the default model 'nothing'" in done.stderr

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gurmukhi/v1/digits.proto\x12\x0bgurmukhi.v1\"4\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06pixels\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"T\n\x0f\x43lassifyRequest\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"q\n\x10\x43lassifyResponse\x12\x33\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"Z\n\x14\x43lassifyBatchRequest\x12\"\n\x06images\x18\x01 \x03(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"w\n\x15\x43lassifyBatchResponse\x12\x34\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"}\n\x0e\x43lassification\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\r\n\x05glyph\x18\x02 \x01(\t\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x0e\n\x06scores\x18\x04 \x03(\x02\x12&\n\x08warnings\x18\x05 \x03(\x0e\x32\x14.gurmukhi.v1.Warning\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\"V\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.gurmukhi.v1.ModelVersion\x12\x15\n\rdefault_model\x18\x02 \x01(\t*p\n\x07Warning\x12\x17\n\x13WARNING_UNSPECIFIED\x10\x00\x12\x14\n\x10WARNING_INVERTED\x10\x01\x12\x1a\n\x16WARNING_SEVERAL_GLYPHS\x10\x02\x12\x1a\n\x16WARNING_LOW_CONFIDENCE\x10\x03\x32\xfe\x01\n\x0c\x44igitService\x12G\n\x08\x43lassify\x12\x1c.gurmukhi.v1.ClassifyRequest\x1a\x1d.gurmukhi.v1.ClassifyResponse\x12V\n\rClassifyBatch\x12!.gurmukhi.v1.ClassifyBatchRequest\x1a\".gurmukhi.v1.ClassifyBatchResponse\x12M\n\nListModels\x12\x1e.gurmukhi.v1.ListModelsRequest\x1a\x1f.gurmukhi.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gurmukhi/v1/digits.proto\x12\x0bgurmukhi.v1\"4\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06pixels\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"T\n\x0f\x43lassifyRequest\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"q\n\x10\x43lassifyResponse\x12\x33\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"Z\n\x14\x43lassifyBatchRequest\x12\"\n\x06images\x18\x01 \x03(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"w\n\x15\x43lassifyBatchResponse\x12\x34\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"}\n\x0e\x43lassification\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\r\n\x05glyph\x18\x02 \x01(\t\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x0e\n\x06scores\x18\x04 \x03(\x02\x12&\n\x08warnings\x18\x05 \x03(\x0e\x32\x14.gurmukhi.v1.Warning\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\"V\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.gurmukhi.v1.ModelVersion\x12\x15\n\rdefault_model\x18\x02 \x01(\t*\x89\x01\n\x07Warning\x12\x17\n\x13WARNING_UNSPECIFIED\x10\x00\x12\x14\n\x10WARNING_INVERTED\x10\x01\x12\x1a\n\x16WARNING_SEVERAL_GLYPHS\x10\x02\x12\x1a\n\x16WARNING_LOW_CONFIDENCE\x10\x03\x12\x17\n\x13WARNING_NOT_A_DIGIT\x10\x04\x32\xfe\x01\n\x0c\x44igitService\x12G\n\x08\x43lassify\x12\x1c.gurmukhi.v1.ClassifyRequest\x1a\x1d.gurmukhi.v1.ClassifyResponse\x12V\n\rClassifyBatch\x12!.gurmukhi.v1.ClassifyBatchRequest\x1a\".gurmukhi.v1.ClassifyBatchResponse\x12M\n\nListModels\x12\x1e.gurmukhi.v1.ListModelsRequest\x1a\x1f.gurmukhi.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gurmukhi.v1.digits_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WARNING']._serialized_start=808
-  _globals['_WARNING']._serialized_end=920
+  _globals['_WARNING']._serialized_start=809
+  _globals['_WARNING']._serialized_end=946
   _globals['_IMAGE']._serialized_start=41
   _globals['_IMAGE']._serialized_end=93
   _globals['_CLASSIFYREQUEST']._serialized_start=95
@@ -51,6 +51,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELSREQUEST']._serialized_end=718
   _globals['_LISTMODELSRESPONSE']._serialized_start=720
   _globals['_LISTMODELSRESPONSE']._serialized_end=806
-  _globals['_DIGITSERVICE']._serialized_start=923
-  _globals['_DIGITSERVICE']._serialized_end=1177
+  _globals['_DIGITSERVICE']._serialized_start=949
+  _globals['_DIGITSERVICE']._serialized_end=1203
 # @@protoc_insertion_point(module_scope)

@@ -13,10 +13,12 @@ class Warning(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WARNING_INVERTED: _ClassVar[Warning]
     WARNING_SEVERAL_GLYPHS: _ClassVar[Warning]
     WARNING_LOW_CONFIDENCE: _ClassVar[Warning]
+    WARNING_NOT_A_DIGIT: _ClassVar[Warning]
 WARNING_UNSPECIFIED: Warning
 WARNING_INVERTED: Warning
 WARNING_SEVERAL_GLYPHS: Warning
 WARNING_LOW_CONFIDENCE: Warning
+WARNING_NOT_A_DIGIT: Warning
 
 class Image(_message.Message):
     __slots__ = ("encoded", "pixels")

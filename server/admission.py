@@ -1,0 +1,84 @@
+"""How much work is taken in: a bounded queue, and a pool of threads for each kind of call.
+
+Health, metadata and refusals have threads of their own, so that a full queue fails no probe; a
+stream holds its thread while it lasts, so streams have theirs too.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final
+
+from server.errors import Overloaded
+
+# Control calls take microseconds; two threads keep one slow caller from blocking a probe.
+_CONTROL_THREADS: Final = 2
+# A full queue empties in milliseconds; sooner than this a try finds it full again.
+RETRY_SECONDS: Final = 0.05
+
+
+class Room:
+    """So many calls at the same time, and no more."""
+
+    def __init__(self, size: int, what: str) -> None:
+        self._size = size
+        self._what = what
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def enter(self) -> None:
+        """Take a place; raises Overloaded where none is left."""
+        with self._lock:
+            if self._taken < self._size:
+                self._taken += 1
+                return
+        raise Overloaded(f"{self._size} {self._what} are under way already", RETRY_SECONDS)
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._taken -= 1
+
+
+class PendingCall(ABC):
+    """A call between its arrival and its end, as the pools see it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def end(self, rpc_event: Any) -> None:
+        """Called when its thread is done with it, whether or not it ever reached a handler."""
+
+
+class CallPool(ThreadPoolExecutor):
+    """Threads for calls; tells each when its thread is done with it.
+
+    grpcio submits a function of its own with the handler among its arguments. A call whose caller
+    has gone by the time that it gets a thread never reaches its handler, and only the pool knows.
+    """
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        call = next((one for one in args if isinstance(one, PendingCall)), None)
+        if call is None:  # a library's own handler, such as reflection's
+            return super().submit(fn, *args, **kwargs)
+        event = next(one for one in args if hasattr(one, "call_details"))
+        return super().submit(_run, call, event, fn, args)
+
+
+def _run(call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]) -> None:
+    try:
+        fn(*args)
+    finally:
+        call.end(event)
+
+
+class Admission:
+    """The rooms and the pools of one server."""
+
+    def __init__(self, *, threads: int, queue: int, streams: int) -> None:
+        self.work = Room(threads + queue, "calls")
+        self.streams = Room(streams, "streams")
+        self.work_pool = CallPool(threads, thread_name_prefix="work")
+        self.control_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="control")
+        self.refusal_pool = CallPool(1, thread_name_prefix="refusal")
+        self.stream_pool = CallPool(streams, thread_name_prefix="stream")

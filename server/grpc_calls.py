@@ -1,0 +1,293 @@
+"""One gRPC call from its arrival to its end: admitted, parsed, answered, counted once.
+
+grpcio asks `Router.service` for a handler when a call arrives, on its one serving thread, and runs
+the handler on the pool that it names. Each call has a handler of its own here, so that its outcome
+is counted exactly once, by whichever comes first: its answer, its caller's going, or its end
+without ever having reached a handler.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from server.access_log import AccessLog
+from server.admission import Admission, CallPool, PendingCall, Room
+from server.errors import InvalidRequest, ServiceError, Unauthenticated
+from server.grpc_status import code_of, status_of
+from server.metrics import MethodMetrics, ServerMetrics
+from server.service import AnyMethod, Method, Service, StreamMethod, ensure_awaited
+from server.tokens import Tokens
+
+_UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
+_OPEN_SERVICES: Final = ("grpc.health.v1.Health",)  # kubelet's probes carry no token
+
+_log = logging.getLogger(__name__)
+
+
+class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
+    """Finds the method that a call names, and admits or refuses it."""
+
+    def __init__(
+        self,
+        services: Iterable[Service],
+        admission: Admission,
+        metrics: ServerMetrics,
+        *,
+        tokens: Tokens | None = None,
+        access_log: AccessLog | None = None,
+    ) -> None:
+        self._admission = admission
+        self._metrics = metrics
+        self._tokens = tokens
+        self._access_log = access_log
+        self._unknown = _Route(_UNKNOWN, _UNKNOWN, None, metrics)
+        self._routes: Mapping[str, _Route] = {
+            f"/{service.name}/{name}": _Route(service.name, name, method, metrics)
+            for service in services
+            for name, method in service.methods.items()
+        }
+
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
+        route = self._routes.get(details.method)
+        if route is None:
+            if details.method.startswith("/grpc.reflection."):
+                return None  # type: ignore[return-value]  # the library's own handler follows
+            return self._refuse(self._unknown, grpc.StatusCode.UNIMPLEMENTED)
+        if self._tokens and not route.is_open and not self._tokens.admit(details):
+            return self._refuse(route, Unauthenticated("a valid bearer token is needed"))
+        admission, method = self._admission, route.method
+        if isinstance(method, Method):
+            if not method.is_work:
+                return _unary(_Call(route, self, admission.control_pool, None))
+            return self._admit(route, admission.work, admission.work_pool, _unary)
+        if isinstance(method, StreamMethod):
+            return self._admit(route, admission.streams, admission.stream_pool, _duplex)
+        watch = _WatchCall(route, self, admission.control_pool, None)
+        return grpc.unary_stream_rpc_method_handler(watch)
+
+    def _admit(
+        self,
+        route: "_Route",
+        room: Room,
+        pool: CallPool,
+        make: "Callable[[_Call], grpc.RpcMethodHandler[Any, Any]]",
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        try:
+            room.enter()
+        except ServiceError as error:
+            self._metrics.rejected("queue_full").inc()
+            return self._refuse(route, error)
+        kind = _StreamCall if isinstance(route.method, StreamMethod) else _Call
+        return make(kind(route, self, pool, room))
+
+    def _refuse(
+        self, route: "_Route", reason: ServiceError | grpc.StatusCode
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        # As a stream, so that it is refused before its message has come.
+        return grpc.stream_stream_rpc_method_handler(
+            _Refusal(route, self, self._admission.refusal_pool, None, reason)
+        )
+
+    @property
+    def service_names(self) -> list[str]:
+        """The full names of the services, in their order."""
+        return list(dict.fromkeys(path.split("/")[1] for path in self._routes))
+
+    def record(self, call: "_Call", code: grpc.StatusCode, context: Any) -> None:
+        """Count an outcome; a call records one alone."""
+        seconds = time.perf_counter() - call.arrived
+        call.route.metrics.count(code.name, seconds)
+        if self._access_log:
+            self._access_log.record(call.route.path, code.name, seconds, context)
+
+    def count_rejection(self, reason: str) -> None:
+        """Count work that was dropped before it was begun."""
+        self._metrics.rejected(reason).inc()
+
+
+class _Route:
+    """A method with its collectors."""
+
+    __slots__ = ("is_open", "method", "metrics", "path")
+
+    def __init__(
+        self, service: str, name: str, method: AnyMethod | None, metrics: ServerMetrics
+    ) -> None:
+        kind = {Method: "unary", StreamMethod: "bidi_stream"}.get(type(method), "server_stream")
+        self.path = f"{service}/{name}"
+        self.method: Any = method
+        self.metrics: MethodMetrics = metrics.method(
+            "unary" if method is None else kind, service, name
+        )
+        self.is_open = service in _OPEN_SERVICES
+
+    def parse(self, data: bytes) -> Any:
+        """A request from its bytes; raises InvalidRequest."""
+        try:
+            return self.method.request_type.FromString(data)
+        except DecodeError as error:
+            kind = self.method.request_type.DESCRIPTOR.full_name
+            raise InvalidRequest("request", f"is no {kind}") from error
+
+
+class _Call(PendingCall):
+    """A unary call; also `server.service.Call` for the service that answers it."""
+
+    __slots__ = (
+        "_context",
+        "_outcome",
+        "_room",
+        "_router",
+        "arrived",
+        "deadline",
+        "experimental_thread_pool",
+        "queued_seconds",
+        "route",
+    )
+
+    def __init__(self, route: _Route, router: Router, pool: CallPool, room: Room | None) -> None:
+        self.route = route
+        self.arrived = time.perf_counter()
+        self.experimental_thread_pool = pool  # where grpcio runs the handler
+        self._router = router
+        self._room = room
+        self._context: Any = None
+        self._outcome = [None]  # taken by whoever records the outcome
+        self.deadline: float | None = None
+        self.queued_seconds = 0.0
+        route.metrics.arrive()
+
+    def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        self._begin(context)
+        try:
+            if self._room:
+                ensure_awaited(self)
+            reply = self.route.method.handle(self.route.parse(data), self)
+            encoded: bytes = reply.SerializeToString()
+        except Exception as error:  # noqa: BLE001 - turned into a status there
+            self._fail(error)
+        self._succeed()
+        return encoded
+
+    def is_cancelled(self) -> bool:
+        return not self._context.is_active()
+
+    def end(self, rpc_event: Any) -> None:
+        """Give the place back; a call that never reached its handler was given up before."""
+        if self._room:
+            self._room.leave()
+        if self._context is None:
+            late = rpc_event.call_details.deadline <= time.time()
+            self._router.count_rejection("deadline" if late else "cancelled")
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            self._record(code)
+
+    def _begin(self, context: grpc.ServicerContext) -> None:
+        self._context = context
+        self.queued_seconds = time.perf_counter() - self.arrived
+        remaining = context.time_remaining()
+        if remaining is not None:
+            self.deadline = time.monotonic() + remaining
+        if not context.add_callback(self._on_termination):
+            self._on_termination()  # it was over before it began
+
+    def _succeed(self) -> None:
+        if self._context.is_active():
+            self._record(grpc.StatusCode.OK)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """End the call with the status of an error, by grpcio's own exception."""
+        if isinstance(error, ServiceError):
+            self._record(code_of(error))
+            self._context.abort_with_status(status_of(error))
+        if not self._context.is_active():  # a stream that its caller broke off
+            self._on_termination()
+        else:  # a fault of ours: the caller learns nothing of it, the log all
+            _log.error("%s failed", self.route.path, exc_info=error)
+            self._record(grpc.StatusCode.INTERNAL)
+        self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
+        raise AssertionError("abort returned")
+
+    def _on_termination(self) -> None:
+        """The call is over: recorded already, or its caller went, or its deadline passed."""
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        self._record(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+
+    def _record(self, code: grpc.StatusCode) -> None:
+        try:
+            self._outcome.pop()
+        except IndexError:
+            return
+        self._router.record(self, code, self._context)
+
+
+class _StreamCall(_Call):
+    """A call with a stream of messages either way."""
+
+    __slots__ = ()
+
+    def __call__(self, data: Any, context: grpc.ServicerContext) -> Any:
+        self._begin(context)
+        try:
+            for reply in self.route.method.handle(map(self.route.parse, data), self):
+                yield reply.SerializeToString()
+        except Exception as error:  # noqa: BLE001 - turned into a status there
+            self._fail(error)
+        self._succeed()
+
+
+class _WatchCall(_Call):
+    """A call that is sent news until its caller goes; holds no thread meanwhile."""
+
+    __slots__ = ()
+    experimental_non_blocking = True  # grpcio then passes a function to send with
+
+    def __call__(  # type: ignore[override]  # grpcio calls it with three arguments
+        self, data: bytes, context: grpc.ServicerContext, send: Callable[[bytes | None], None]
+    ) -> None:
+        self._begin(context)
+        try:
+            unsubscribe = self.route.method.subscribe(
+                self.route.parse(data), lambda message: send(message.SerializeToString())
+            )
+        except Exception as error:  # noqa: BLE001 - turned into a status there
+            self._fail(error)
+        if not context.add_callback(unsubscribe):
+            unsubscribe()
+
+
+class _Refusal(_Call):
+    """A call that is answered with an error at once."""
+
+    __slots__ = ("_reason",)
+
+    def __init__(
+        self,
+        route: _Route,
+        router: Router,
+        pool: CallPool,
+        room: Room | None,
+        reason: ServiceError | grpc.StatusCode,
+    ) -> None:
+        super().__init__(route, router, pool, room)
+        self._reason = reason
+
+    def __call__(self, requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:  # type: ignore[override]
+        self._begin(context)
+        if isinstance(self._reason, ServiceError):
+            self._fail(self._reason)
+        self._record(self._reason)
+        context.abort(self._reason, "no such method; see server reflection")
+        yield b""  # makes this a generator, as grpcio wants of a stream
+
+
+def _unary(call: _Call) -> "grpc.RpcMethodHandler[Any, Any]":
+    return grpc.unary_unary_rpc_method_handler(call)
+
+
+def _duplex(call: _Call) -> "grpc.RpcMethodHandler[Any, Any]":
+    return grpc.stream_stream_rpc_method_handler(call)

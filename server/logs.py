@@ -1,0 +1,46 @@
+"""Log lines of the server: text for a person, JSON for a collector."""
+
+import json
+import logging
+import sys
+import time
+from typing import Final, Literal
+
+Format = Literal["text", "json"]
+FORMATS: Final[tuple[Format, ...]] = ("text", "json")
+
+
+class _TextFormatter(logging.Formatter):
+    """`12:00:00 INFO loaded model=mlp version=1`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {})
+        words = [f"{name}={value}" for name, value in fields.items()]
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        text = " ".join([clock, record.levelname, record.getMessage(), *words])
+        # One event, one line, whatever a message quotes.
+        text = text.replace("\r", "\\r").replace("\n", "\\n")
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class _JsonFormatter(logging.Formatter):
+    """One object a line: time in seconds since 1970, level, logger, message and fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": round(record.created, 6),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def start_logs(style: Format) -> None:
+    """Send all log lines to standard error in one style."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,0 +1,120 @@
+"""One serving process: its models, services and front, put together."""
+
+import threading
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry
+
+from server.access_log import AccessLog
+from server.admission import Admission
+from server.config import ServerConfig
+from server.control import Control
+from server.digit_service import DigitService
+from server.grpc_calls import Router
+from server.grpc_front import FrontConfig, GrpcFront
+from server.health import HealthService
+from server.inference_service import InferenceService
+from server.metrics import ServerMetrics
+from server.model import Model
+from server.policy import Key
+from server.predictor import Predictor
+from server.replica import Failures, LocalReplica
+from server.repository import Catalogue, Repository
+from server.tokens import Tokens
+
+
+class ServingProcess:
+    """Everything between the port and the graphs; a server has one, or one in each worker."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        registry: CollectorRegistry,
+        control: Control,
+        *,
+        port: int,
+        shares_port: bool,
+    ) -> None:
+        self.metrics = ServerMetrics(registry)
+        self.ready = threading.Event()
+        self.repository = Repository(Catalogue())
+        self.replica = LocalReplica(
+            self.repository,
+            default=config.default_model,
+            labels=config.labels,
+            on_change=self._announce,
+        )
+        self._health = HealthService()
+        admission = Admission(threads=config.threads, queue=config.queue, streams=config.streams)
+        predictor = Predictor(self.metrics)
+        self._services = (
+            DigitService(
+                self.repository,
+                predictor,
+                max_batch_size=config.max_batch_size,
+                low_confidence=config.low_confidence,
+            ),
+            InferenceService(
+                self.repository,
+                predictor,
+                max_batch_size=config.max_batch_size,
+                is_ready=self.ready.is_set,
+            ),
+            self._health,
+        )
+        router = Router(
+            self._services,
+            admission,
+            self.metrics,
+            tokens=Tokens(config.token_file) if config.token_file else None,
+            access_log=AccessLog(config.access_log) if config.access_log else None,
+        )
+        self.front = GrpcFront(
+            FrontConfig(
+                host=config.host,
+                port=port,
+                shares_port=shares_port,
+                max_message_bytes=config.max_message_bytes,
+                compression=config.compression,
+                max_connection_age_seconds=config.max_connection_age_seconds,
+                keepalive_seconds=config.keepalive_seconds,
+                reflection=config.reflection,
+                tls=config.tls,
+            ),
+            router,
+            admission,
+        )
+
+    def start(self) -> None:
+        """Begin to answer; models must be there."""
+        self.front.start()
+        self.ready.set()
+
+    def drain(self, pause_seconds: float, grace_seconds: float) -> None:
+        """Say NOT_SERVING, answer on while load balancers look, then finish what is under way."""
+        self._health.drain()
+        self.ready.clear()
+        threading.Event().wait(pause_seconds)
+        self.front.stop(grace_seconds)
+
+    def _announce(self, repository: Repository, failures: Failures) -> None:
+        models = list(repository)
+        self.metrics.announce(models)
+        self._health.set(_statuses([service.name for service in self._services], models, failures))
+
+
+def _statuses(
+    services: list[str], models: list[Model], failures: Mapping[Key, str]
+) -> dict[str, bool]:
+    """Names of the health service: the server, its services, each model and each version.
+
+    A model serves while any version of it does; a version that failed to load is named apart.
+    """
+    statuses = dict.fromkeys(["", "liveness", *services], True)
+    for name, version in failures:
+        statuses[f"model/{name}"] = False
+        statuses[f"model/{name}/{version}"] = False
+    for model in models:
+        statuses[f"model/{model.name}"] = True
+        statuses.setdefault(f"model/{model.name}/{model.version}", True)
+    return statuses

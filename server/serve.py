@@ -1,0 +1,156 @@
+"""Serve until told to stop: alone, or with workers."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    multiprocess,
+)
+
+from gurmukhi.command import EXIT_INTERRUPTED
+from server.config import ServerConfig
+from server.control import ModelControl
+from server.grpc_front import reserved_port
+from server.http import HttpServer
+from server.policy import Key
+from server.process import ServingProcess
+from server.supervisor import Supervisor
+
+# How soon a dead worker is noticed at the latest; its sentinel wakes the parent before.
+_WATCH_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class StopSignal:
+    """SIGTERM and SIGINT: the first one asks for a drain, the second one ends at once."""
+
+    def __init__(self) -> None:
+        self._received: list[int] = []
+        self._event = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the first signal; whether it has come."""
+        return self._event.wait(seconds)
+
+    @property
+    def exit_code(self) -> int:
+        """0 after SIGTERM, 130 after SIGINT."""
+        return EXIT_INTERRUPTED if self._received[:1] == [signal.SIGINT] else 0
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if self._received:
+            for child in multiprocessing.active_children():
+                child.kill()
+            os._exit(128 + number)
+        self._received.append(number)
+        self._event.set()
+
+
+def serve_alone(config: ServerConfig, stop: StopSignal) -> int:
+    """Serve from this process; returns the exit code."""
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    control = ModelControl(
+        config.models,
+        config.version_policy,
+        config.model_control,
+        lambda: [process.replica],
+        _load_counter(registry),
+    )
+    process = ServingProcess(config, registry, control, port=config.port, shares_port=False)
+    control.start(config.default_model)
+    http = HttpServer(config.host, config.metrics_port, registry, process.ready.is_set)
+    http.start()
+    process.start()
+    _announce(config, process.front.port, http.port, control)
+    pause = config.poll_seconds if config.model_control == "poll" else None
+    while not stop.wait(pause):
+        control.poll()
+    _log.info("draining")
+    process.drain(config.pause_seconds, config.drain_seconds)
+    http.stop()
+    _log.info("stopped")
+    return stop.exit_code
+
+
+def serve_with_workers(config: ServerConfig, stop: StopSignal) -> int:
+    """Serve from several processes on one port; returns the exit code."""
+    with (
+        reserved_port(config.host, config.port) as port,
+        tempfile.TemporaryDirectory(prefix="gurmukhi-metrics-") as folder,
+    ):
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, path=folder)
+        supervisor = Supervisor(config, port, folder)
+        control = supervisor.control = ModelControl(
+            config.models,
+            config.version_policy,
+            config.model_control,
+            lambda: supervisor.replicas,
+            _load_counter(registry),
+        )
+        ready = threading.Event()
+        http = HttpServer(
+            config.host,
+            config.metrics_port,
+            registry,
+            lambda: ready.is_set() and supervisor.is_ready(),
+        )
+        try:
+            supervisor.spawn(config.workers)
+            control.start(config.default_model)
+            supervisor.start()
+            http.start()
+            ready.set()
+            _announce(config, port, http.port, control)
+            next_poll = time.monotonic() + config.poll_seconds
+            while not stop.wait(0):
+                supervisor.replace_dead(_WATCH_SECONDS)
+                if config.model_control == "poll" and time.monotonic() >= next_poll:
+                    control.poll()
+                    next_poll = time.monotonic() + config.poll_seconds
+            _log.info("draining")
+            ready.clear()
+        finally:
+            supervisor.stop()
+        http.stop()
+        _log.info("stopped")
+        return stop.exit_code
+
+
+def _load_counter(registry: CollectorRegistry) -> Callable[[Key, bool], None]:
+    loads = Counter(
+        "gurmukhi_model_loads",
+        "Attempts to load a version, by outcome.",
+        ("model", "version", "outcome"),
+        registry=registry,
+    )
+
+    def count(key: Key, loaded: bool) -> None:
+        loads.labels(*key, "loaded" if loaded else "failed").inc()
+
+    return count
+
+
+def _announce(config: ServerConfig, port: int, http_port: int, control: ModelControl) -> None:
+    print(  # noqa: T201
+        f"ready: gRPC on {config.host}:{port}, HTTP on {config.host}:{http_port}, "
+        f"{len(control.wanted)} model versions",
+        flush=True,
+    )

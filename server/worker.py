@@ -1,0 +1,113 @@
+"""One of several serving processes on a port, and the parent's end of it."""
+
+import logging
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from server.config import ServerConfig
+from server.control import IndexEntry
+from server.errors import ServiceError
+from server.logs import start_logs
+from server.policy import Candidate, Key
+from server.process import ServingProcess
+from server.replica import Failures
+
+_GONE: Final = (EOFError, OSError)
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerReplica:
+    """A worker's models, as its parent sees them; one that has died loads nothing."""
+
+    def __init__(self, process: Any, commands: Connection) -> None:
+        self.process = process
+        self._commands = commands
+        self._lock = threading.Lock()
+
+    def prepare(self, wanted: Mapping[Key, Candidate]) -> Failures:
+        return dict(self._ask("prepare", dict(wanted)) or {})
+
+    def commit(self, wanted: Mapping[Key, Candidate], failures: Failures) -> None:
+        self._ask("commit", dict(wanted), failures)
+
+    def start(self) -> None:
+        """Have it answer."""
+        self._ask("start")
+
+    def drain(self) -> None:
+        """Have it finish what is under way and end; returns at once."""
+        try:
+            self._commands.send(("drain", ()))
+        except _GONE:
+            _log.debug("a worker was gone before the drain")
+
+    def _ask(self, command: str, *arguments: Any) -> Any:
+        with self._lock:
+            try:
+                self._commands.send((command, arguments))
+                return self._commands.recv()
+            except _GONE:  # it has died; the supervisor starts another
+                return None
+
+
+class RemoteControl:
+    """Model control as a worker's services see it: asked of the parent."""
+
+    def __init__(self, requests: Connection) -> None:
+        self._requests = requests
+        self._lock = threading.Lock()
+
+    def index(self) -> Sequence[IndexEntry]:
+        """As ModelControl.index."""
+        entries: Sequence[IndexEntry] = self._ask("index")
+        return entries
+
+    def load(self, name: str) -> None:
+        """As ModelControl.load."""
+        self._ask("load", name)
+
+    def unload(self, name: str) -> None:
+        """As ModelControl.unload."""
+        self._ask("unload", name)
+
+    def _ask(self, call: str, *arguments: str) -> Any:
+        with self._lock:
+            self._requests.send((call, arguments))
+            answer = self._requests.recv()
+        if isinstance(answer, ServiceError):
+            raise answer
+        return answer
+
+
+def run_worker(config: ServerConfig, port: int, commands: Connection, requests: Connection) -> None:
+    """Serve until told to drain, or until the parent is gone."""
+    # A terminal's Ctrl-C reaches the whole group: the parent alone decides.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    start_logs(config.log_format)
+    logging.getLogger("server").setLevel(config.log_level)
+    process = ServingProcess(
+        config, CollectorRegistry(), RemoteControl(requests), port=port, shares_port=True
+    )
+    while True:
+        try:
+            command, arguments = commands.recv()
+        except _GONE:
+            break
+        if command == "drain":
+            break
+        if command == "prepare":
+            commands.send(process.replica.prepare(*arguments))
+        elif command == "commit":
+            process.replica.commit(*arguments)
+            commands.send(None)
+        elif command == "start":
+            process.start()
+            commands.send(None)
+    process.drain(config.pause_seconds, config.drain_seconds)
