@@ -192,8 +192,8 @@ def _show(found: Sequence[Comparison], split: Split) -> str:
         "only B",
         "differ",
         "p",
-        "A p99",
-        "B p99",
+        f"A {_TAIL}",
+        f"B {_TAIL}",
         "",
     )
     rows = []

@@ -88,7 +88,9 @@ def check_model(session: Session) -> Iterator[Result]:
         if subject.bundle is None:
             yield Result.skipped("model", subject.key, "the bundle cannot be read")
             continue
-        yield served_model(session.target, subject, listed)
+        result = served_model(session.target, subject, listed)
+        subject.served_sha256 = next(iter(result.evidence.get("stated", {}).values()), "")
+        yield result
 
 
 def list_sha256(target: Target) -> dict[str, str] | CallError:
@@ -107,6 +109,9 @@ def served_model(
     try:
         properties = target.metadata(subject.name, subject.version).properties
     except CallError as error:
+        if error.code is grpc.StatusCode.NOT_FOUND:
+            sentence = f"{target.address} does not know {subject.key}"
+            return Result.failed(check, subject.key, Fault.PARITY, sentence)
         return Result.error(check, subject.key, f"ModelMetadata of {subject.key}: {error}")
     stated: dict[str, str] = {}
     if SHA256_PROPERTY in properties:
@@ -117,7 +122,6 @@ def served_model(
         return Result.error(check, subject.key, f"ListModels: {listed}")
     if not stated:
         return Result.not_offered(check, subject.key, "the target states no sha256 of its models")
-    subject.served_sha256 = next(iter(stated.values()))
     wrong = {road: actual for road, actual in stated.items() if actual != expected}
     if wrong:
         road, actual = next(iter(wrong.items()))
@@ -130,4 +134,5 @@ def served_model(
             expected=expected,
             stated=stated,
         )
-    return Result.passed(check, subject.key, f"sha256 {expected[:12]}… is the bundle's")
+    sentence = f"sha256 {expected[:12]}… is the bundle's"
+    return Result.passed(check, subject.key, sentence, stated=stated)

@@ -7,7 +7,7 @@ import numpy as np
 from evaluator.parity import labels_result
 from evaluator.reach import list_sha256, served_model
 from evaluator.replay import empty_replay, replay_batch
-from evaluator.results import Fault, Outcome, Result
+from evaluator.results import Fault, Result
 from evaluator.session import Session, Subject
 from evaluator.target import SURE_BATCH, Target
 
@@ -35,11 +35,10 @@ def _replica(session: Session, target: Target) -> Iterator[Result]:
         if subject.bundle is None:
             continue
         served = served_model(target, subject, listed, "replicas")
-        if served.outcome is Outcome.FAIL:
-            yield _stale(target, subject, served)
-            continue
-        yield served
-        yield _answers(session, target, subject)
+        if served.fault is None:
+            yield _answers(session, target, subject)
+        else:
+            yield _stale(target, subject, served) if "stated" in served.evidence else served
 
 
 def _stale(target: Target, subject: Subject, served: Result) -> Result:

@@ -246,7 +246,7 @@ class Worse(RightServer):
 
 class Slower(RightServer):
     def before(self, method: str, context: Any) -> None:
-        time.sleep(0.02)
+        time.sleep(0.04)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from evaluating import Evaluate, evaluate, models, read_report, report
 from numpy.typing import NDArray
 from wrong_servers import (
+    MODEL_SHA256,
     Answers,
     Counting,
     RightServer,
@@ -145,16 +146,27 @@ class Constant(RightServer):
     [(Other, "the replica {} is stale or wrong"), (Constant, "of the replica {}: ")],
 )
 def test_wrong_replica_among_three_is_exit_2_and_named(
-    wrong: type[RightServer], said: str, evaluate: Evaluate, capsys: Shown
+    wrong: type[RightServer], said: str, evaluate: Evaluate, report: Path, capsys: Shown
 ) -> None:
     with ExitStack() as stack:
         addresses = [
             stack.enter_context(serving(kind())) for kind in (RightServer, wrong, RightServer)
         ]
-        assert evaluate(",".join(addresses), "--only", "replicas") == 2
+        assert evaluate(",".join(addresses), "--only", "model,replicas") == 2
     shown = capsys.readouterr().out
     assert said.format(addresses[1]) in shown
+    assert read_report(report)["models"][0]["served_sha256"] == MODEL_SHA256
     assert addresses[2] not in shown
+
+
+def test_replica_that_lacks_a_version_is_exit_2_and_named(
+    evaluate: Evaluate, models: Path, capsys: Shown
+) -> None:
+    write_bundle(models, "mean", 2)
+    both = RightServer((("mean", "1"), ("mean", "2")))
+    with serving(both) as one, serving(RightServer()) as two:
+        assert evaluate(f"{one},{two}", "--only", "replicas") == 2
+    assert f"{two} does not know mean:2" in capsys.readouterr().out
 
 
 def test_replicas_from_a_file_are_all_dialled_and_a_dead_one_is_exit_3(
