@@ -120,7 +120,8 @@ class RightServer(
     def __init__(self, models: Sequence[tuple[str, str]] = (("mean", "1"),)) -> None:
         self.models = list(models)
         self.health = health.HealthServicer()
-        for service in ("", *(f"model/{name}" for name, _ in models)):
+        services = ("", "inference.GRPCInferenceService", "gurmukhi.v1.DigitService")
+        for service in (*services, *(f"model/{name}" for name, _ in models)):
             self.health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def answer(self, images: NDArray[np.uint8]) -> Answers:
