@@ -269,6 +269,8 @@ class Counting(Interceptor):
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler  # the client's watch of health
         _, service, method = handler_call_details.method.split("/")
 
         def counted(request: Any, context: Any) -> Any:
