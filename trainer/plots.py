@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from gurmukhi.labels import CLASS_COUNT, GLYPHS
@@ -70,26 +71,36 @@ def _confusion(axes: Axes, title: str, matrix: NDArray[np.int64], *, glyphs: boo
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(range(CLASS_COUNT), labels)
         for tick in axis.get_ticklabels():
-            tick.set_fontproperties(_glyph_font(9) if glyphs else FontProperties(size=7))
+            tick.set_fontproperties(_glyph_font(11) if glyphs else FontProperties(size=7))
     axes.tick_params(length=0)
 
 
 def sample_grid(
-    images: NDArray[np.uint8], captions: Sequence[str], *, columns: int, side: float = 0.62
+    images: NDArray[np.uint8], captions: Sequence[str], *, columns: int, inches: float = 0.62
 ) -> Figure:
-    """Images (N, h, w) in rows, as they look on paper; a caption is one glyph or plain words."""
+    """Images (N, h, w) in rows, as they look on paper; a caption is one glyph or plain words.
+
+    All of them are one picture: a panel for each would take seconds to lay out.
+    """
     rows = -(-len(images) // columns)
-    figure = new_figure(side * columns, (side + 0.28) * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        font = _glyph_font(11) if set(caption) <= {*GLYPHS, " "} else FontProperties(size=7)
-        axes.set_title(caption, fontproperties=font, pad=3)
-    for axes in grid.flat[len(images) :]:
-        axes.set_axis_off()
+    height, width = images.shape[1:]
+    gap = width // 5
+    caption = round(height * 0.6)  # room for a line of text
+    step_y, step_x = height + caption, width + gap
+    sheet = np.full((rows * step_y + 1, columns * step_x), 255, np.uint8)
+    figure = Figure(figsize=(inches * columns, inches * rows * step_y / step_x))
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.set_axis_off()
+    for place, (image, text) in enumerate(zip(images, captions, strict=True)):
+        top = place // columns * step_y + caption
+        left = place % columns * step_x + gap // 2
+        sheet[top : top + height, left : left + width] = image
+        font = _glyph_font(11) if set(text) <= {*GLYPHS, " "} else FontProperties(size=7)
+        axes.text(left + width / 2, top - 2.5, text, ha="center", va="bottom", fontproperties=font)
+        axes.add_patch(
+            Rectangle((left - 0.5, top - 0.5), width, height, fill=False, ec="#999999", lw=0.6)
+        )
+    axes.imshow(sheet, cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
     return figure
 
 

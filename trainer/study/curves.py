@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator, NullFormatter
 
 from trainer.plots import INK, new_figure
 
 _ACCENT: Final = "#1f4e8c"  # as dark as a middle grey when printed
 _PALE: Final = "#b8b8b8"
+_MOST_TICKS: Final = 10
 # Line, marker, grey: any two neighbours differ in all three.
 _STYLES: Final = (
     ("-", "o", "#111111"),
@@ -86,7 +87,8 @@ def accuracy_counts(correct: Sequence[int], total: int, published: int | None) -
     figure = new_figure(6.4, 3.4)
     axes = figure.subplots()
     counts = np.bincount(correct, minlength=total + 1)
-    shown = sorted({*correct, *([published] if published is not None else [])})
+    shown = [*correct, *([published] if published is not None else [])]
+    first, last = min(shown) - 1, max(shown) + 1
     axes.bar(range(total + 1), counts, width=0.8, color="#dddddd", edgecolor=INK, hatch="//")
     if published is not None:
         axes.axvline(published, color=_ACCENT, ls="--", lw=2)
@@ -101,13 +103,11 @@ def accuracy_counts(correct: Sequence[int], total: int, published: int | None) -
             fontsize=9,
             color=_ACCENT,
         )
-    axes.set_xlim(shown[0] - 1.5, shown[-1] + 1.5)
-    axes.set_xticks(
-        range(shown[0] - 1, shown[-1] + 2),
-        [f"{n}\n{n / total:.3f}" for n in range(shown[0] - 1, shown[-1] + 2)],
-    )
+    axes.set_xlim(first - 0.5, last + 0.5)
+    ticks = range(first, last + 1, -(-(last - first) // _MOST_TICKS))
+    axes.set_xticks(ticks, [f"{n}\n{n / total:.3f}" for n in ticks])
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_yticks(range(counts.max() + 1) if counts.max() < 8 else range(0, counts.max() + 1, 2))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("test images right, and accuracy")
     axes.set_ylabel("seeds")
     return figure

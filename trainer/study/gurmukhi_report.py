@@ -113,9 +113,9 @@ def _rbf(study: GurmukhiStudy) -> list[Block]:
         f"The kernel is exp(−γ ‖x − y‖²). Two training images differ by a median ‖x − y‖² of "
         f"{np.median(kernel.between_train):.0f}, so at γ = {gamma:g} the median kernel value "
         f"between two of them is 10^−{kernel.median_digits(gamma):.0f}; "
-        f"{kernel.lost_share(gamma):.2%} of the pairs are below 2⁻⁵² and lost beside the 1 that an "
-        f"image has with itself. At γ = scale, here {study.scale:.5f}, the median is "
-        f"{10 ** -kernel.median_digits(study.scale):.2f}.",
+        f"{kernel.lost_pairs(gamma):,} of {len(kernel.between_train):,} pairs are below 2⁻⁵² and "
+        f"lost beside the 1 that an image has with itself. At γ = scale, here {study.scale:.5f}, "
+        f"the median is {10 ** -kernel.median_digits(study.scale):.2f}.",
         f"The kernel matrix is then the identity but for near copies: the machine knows its "
         f"training images by heart and nothing around them. For {int(alone.sum())} of "
         f"{len(alone)} test images even the nearest training image is lost; what decides there is "
@@ -130,7 +130,7 @@ def _rbf(study: GurmukhiStudy) -> list[Block]:
         list(study.gammas),
         [fitted.scores.accuracy for fitted in study.gammas.values()],
         [kernel.median_digits(each) for each in study.gammas],
-        marked=[(study.scale, "scale"), (gamma, "published: 2")],
+        marked=[(study.scale, "scale"), (gamma, f"γ = {gamma:g}")],
     )
     return [
         *map(Text, texts),
@@ -193,7 +193,7 @@ def _single(study: GurmukhiStudy) -> list[Block]:
     if len(wrong):
         figure = plots.sample_grid(
             test.images[wrong],
-            [f"{GLYPHS[test.labels[index]]} {GLYPHS[mlp[index]]}" for index in wrong],
+            [f"{GLYPHS[test.labels[index]]}   {GLYPHS[mlp[index]]}" for index in wrong],
             columns=CLASS_COUNT,
         )
         caption = (

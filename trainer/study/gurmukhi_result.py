@@ -141,12 +141,13 @@ def to_json(study: GurmukhiStudy) -> str:
         "svms": {name: _measured(fitted) for name, fitted in study.svms.items()},
         "rbf": {
             "scale_gamma": study.scale,
+            "training_pairs": len(study.kernel.between_train),
             "curve": [
                 {
                     "gamma": gamma,
                     "accuracy": round(fitted.scores.accuracy, 8),
                     "median_kernel_digits": round(study.kernel.median_digits(gamma), 4),
-                    "lost_pairs": round(study.kernel.lost_share(gamma), 8),
+                    "lost_pairs": study.kernel.lost_pairs(gamma),
                 }
                 for gamma, fitted in study.gammas.items()
             ],

@@ -25,9 +25,9 @@ class KernelValues:
         """−log₁₀ of the median kernel value between two training images; never underflows."""
         return gamma * float(np.median(self.between_train)) / log(10)
 
-    def lost_share(self, gamma: float) -> float:
-        """The share of training pairs whose kernel value is lost beside 1."""
-        return float((np.exp(-gamma * self.between_train) < LOST).mean())
+    def lost_pairs(self, gamma: float) -> int:
+        """How many training pairs have a kernel value that is lost beside 1."""
+        return int((np.exp(-gamma * self.between_train) < LOST).sum())
 
     def alone(self, gamma: float) -> NDArray[np.bool_]:
         """(N test,) whether even the nearest training image has a kernel value lost beside 1."""

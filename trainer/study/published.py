@@ -89,7 +89,7 @@ INFERRED: Final = (
 
 GURMUKHI_MLP_ACCURACY: Final = 0.955
 GURMUKHI_MLP_CORRECT: Final = 170  # of 178: the count that gives 0.955
-# The mean over the seeds lies this near: twice the spread over seeds, 1.5 images.
+# So near must the mean over the seeds lie, in images; over single seeds the spread is 1.2.
 GURMUKHI_MLP_TOLERANCE: Final = 3
 GURMUKHI_MLP_SECONDS: Final = 4.0
 GURMUKHI_MLP_CLASS_WISE: Final[ClassWise] = (
