@@ -1,7 +1,7 @@
 """gurmukhi.v1.DigitService: an image in, a digit out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 
 from gurmukhi.errors import ImageError
 from gurmukhi.image import INVERTED, SEVERAL_GLYPHS, SIDE, DigitImage, decode
-from gurmukhi.labels import GLYPHS
+from gurmukhi.labels import CLASS_COUNT, GLYPHS
 from gurmukhi.v1 import digits_pb2 as pb
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, NotFound, ServiceError
 from server.model import Model, Prediction
 from server.predictor import Predictor
 from server.repository import Repository
-from server.service import Call, Method
+from server.service import AnyMethod, Call, Method, StreamMethod
 
 _PIXEL_BYTES: Final = SIDE * SIDE
+# Of google.rpc.Code. Anything else that goes wrong ends the stream.
+_STREAM_CODES: Final[dict[type[ServiceError], int]] = {InvalidRequest: 3, NotFound: 5}
 _WARNINGS: Final = {
     INVERTED: pb.WARNING_INVERTED,
     SEVERAL_GLYPHS: pb.WARNING_SEVERAL_GLYPHS,
@@ -41,14 +43,16 @@ class DigitService:
         self._predictor = predictor
         self._max_batch_size = max_batch_size
         self._low_confidence = low_confidence
-        self.methods: Mapping[str, Method] = {
+        self.methods: Mapping[str, AnyMethod] = {
             "Classify": Method(pb.ClassifyRequest, self.classify, is_work=True),
             "ClassifyBatch": Method(pb.ClassifyBatchRequest, self.classify_batch, is_work=True),
+            "ClassifyStream": StreamMethod(pb.ClassifyRequest, self.classify_stream),
             "ListModels": Method(pb.ListModelsRequest, self.list_models),
         }
 
     def classify(self, request: pb.ClassifyRequest, call: Call) -> pb.ClassifyResponse:
         """Classify one image."""
+        _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
         started = time.perf_counter()
         image = _read_image(request.image, "image")
@@ -56,7 +60,7 @@ class DigitService:
             model, image.pixels[None], call, time.perf_counter() - started
         )
         return pb.ClassifyResponse(
-            classification=self._classification(model, prediction, 0, image),
+            classification=self._classification(model, prediction, 0, image, request.top_k),
             model=_model_version(model),
         )
 
@@ -64,6 +68,7 @@ class DigitService:
         self, request: pb.ClassifyBatchRequest, call: Call
     ) -> pb.ClassifyBatchResponse:
         """Classify several images by one run of one model."""
+        _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
         count = len(request.images)
         if not 1 <= count <= self._max_batch_size:
@@ -76,11 +81,24 @@ class DigitService:
         prediction = self._predictor.predict(model, pixels, call, time.perf_counter() - started)
         return pb.ClassifyBatchResponse(
             classifications=[
-                self._classification(model, prediction, index, image)
+                self._classification(model, prediction, index, image, request.top_k)
                 for index, image in enumerate(images)
             ],
             model=_model_version(model),
         )
+
+    def classify_stream(
+        self, requests: Iterator[pb.ClassifyRequest], call: Call
+    ) -> Iterator[pb.ClassifyStreamResponse]:
+        """Classify images one after the other; the next is read when the last is answered."""
+        for index, request in enumerate(requests):
+            try:
+                response = self.classify(request, call)
+            except (InvalidRequest, NotFound) as error:
+                failure = pb.StreamError(code=_STREAM_CODES[type(error)], message=str(error))
+                yield pb.ClassifyStreamResponse(index=index, error=failure)
+            else:
+                yield pb.ClassifyStreamResponse(index=index, response=response)
 
     def list_models(self, request: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
         """List the versions that answer."""
@@ -90,7 +108,7 @@ class DigitService:
         )
 
     def _classification(
-        self, model: Model, prediction: Prediction, index: int, image: DigitImage
+        self, model: Model, prediction: Prediction, index: int, image: DigitImage, top_k: int
     ) -> pb.Classification:
         digit = int(prediction.digits[index])
         warnings = [_WARNINGS[warning] for warning in image.warnings]
@@ -107,7 +125,32 @@ class DigitService:
             probabilities=probabilities,
             scores=prediction.scores[index].tolist(),
             warnings=warnings,
+            top=_top(digit, prediction.scores[index].tolist(), probabilities, top_k),
         )
+
+
+def _check_top_k(top_k: int) -> None:
+    if top_k > CLASS_COUNT:
+        raise InvalidRequest("top_k", f"is {top_k}; expected 0 to {CLASS_COUNT}")
+
+
+def _top(
+    digit: int, scores: list[float], probabilities: list[float], count: int
+) -> list[pb.Candidate]:
+    """The likeliest digits; the model's own comes first, whatever its scores say."""
+    if not count:
+        return []
+    values = probabilities or scores
+    others = sorted(set(range(CLASS_COUNT)) - {digit}, key=lambda other: -values[other])
+    return [
+        pb.Candidate(
+            digit=one,
+            glyph=GLYPHS[one],
+            score=scores[one],
+            probability=probabilities[one] if probabilities else 0.0,
+        )
+        for one in [digit, *others][:count]
+    ]
 
 
 def _read_image(image: pb.Image, field: str) -> DigitImage:

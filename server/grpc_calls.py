@@ -19,7 +19,14 @@ from server.admission import Admission, CallPool, PendingCall, Room
 from server.errors import InvalidRequest, ServiceError, Unauthenticated
 from server.grpc_status import code_of, status_of
 from server.metrics import MethodMetrics, ServerMetrics
-from server.service import AnyMethod, Method, Service, StreamMethod, ensure_awaited
+from server.service import (
+    AnyMethod,
+    Method,
+    Service,
+    StreamMethod,
+    WatchMethod,
+    ensure_awaited,
+)
 from server.tokens import Tokens
 
 _UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
@@ -120,8 +127,10 @@ class _Route:
         kind = {Method: "unary", StreamMethod: "bidi_stream"}.get(type(method), "server_stream")
         self.path = f"{service}/{name}"
         self.method: Any = method
+        if method is None:
+            kind = "unary"
         self.metrics: MethodMetrics = metrics.method(
-            "unary" if method is None else kind, service, name
+            kind, service, name, is_watch=isinstance(method, WatchMethod)
         )
         self.is_open = service in _OPEN_SERVICES
 

@@ -50,7 +50,7 @@ class InferenceService:
             "ModelReady": Method(pb.ModelReadyRequest, self.model_ready),
             "ServerMetadata": Method(pb.ServerMetadataRequest, self.server_metadata),
             "ModelMetadata": Method(pb.ModelMetadataRequest, self.model_metadata),
-            "ModelInfer": Method(pb.ModelInferRequest, self.model_infer),
+            "ModelInfer": Method(pb.ModelInferRequest, self.model_infer, is_work=True),
         }
 
     def server_live(self, request: pb.ServerLiveRequest, call: Call) -> pb.ServerLiveResponse:

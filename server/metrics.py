@@ -25,21 +25,25 @@ _METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
 class MethodMetrics:
     """The collectors of one method with their labels bound."""
 
-    def __init__(self, metrics: "ServerMetrics", labels: tuple[str, str, str]) -> None:
+    def __init__(
+        self, metrics: "ServerMetrics", labels: tuple[str, str, str], inflight: Gauge | None
+    ) -> None:
         self._started = metrics.started.labels(*labels)
         self._handling = metrics.handling.labels(*labels)
-        self._inflight = metrics.inflight
+        self._inflight = inflight
         self._handled = cache(lambda code: metrics.handled.labels(*labels, code))
         self._handled("OK")  # shown as 0 before the first call
 
     def arrive(self) -> None:
         """Count a call that reached the server."""
         self._started.inc()
-        self._inflight.inc()
+        if self._inflight:
+            self._inflight.inc()
 
     def count(self, code: str, seconds: float) -> None:
         """Count a call's end, once for each that arrived."""
-        self._inflight.dec()
+        if self._inflight:
+            self._inflight.dec()
         self._handled(code).inc()
         self._handling.observe(seconds)
 
@@ -138,9 +142,9 @@ class ServerMetrics:
         for reason in ("queue_full", "deadline", "cancelled"):
             self.rejected(reason)
 
-    def method(self, kind: str, service: str, name: str) -> MethodMetrics:
-        """The collectors of one method."""
-        return MethodMetrics(self, (kind, service, name))
+    def method(self, kind: str, service: str, name: str, *, is_watch: bool) -> MethodMetrics:
+        """The collectors of one method; those who only watch are not in flight."""
+        return MethodMetrics(self, (kind, service, name), None if is_watch else self.inflight)
 
     def model(self, model: Model) -> ModelMetrics:
         """The collectors of one version."""

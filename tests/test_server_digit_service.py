@@ -13,7 +13,7 @@ from grpc_status import rpc_status
 from numpy.typing import NDArray
 from PIL import Image
 
-from gurmukhi.client import AsyncDigitClient, DigitClient
+from gurmukhi.client import AsyncDigitClient, Classification, DigitClient
 from gurmukhi.errors import CallError
 from gurmukhi.labels import GLYPHS
 from gurmukhi.synthetic import synthetic_digits
@@ -183,3 +183,27 @@ def test_an_unknown_method_is_unimplemented(server: RunningServer) -> None:
             with pytest.raises(grpc.RpcError) as caught:
                 channel.unary_unary(path, None, None)(b"", timeout=5)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_a_stream_answers_in_order_and_survives_a_bad_picture(client: DigitClient) -> None:
+    pictures = [IMAGES[0], b"no picture", IMAGES[1], IMAGES[2]]
+    first, bad, *rest = client.classify_stream(pictures, timeout_seconds=10)
+    assert isinstance(first, Classification)
+    assert first.scores == client.classify(IMAGES[0]).scores
+    assert isinstance(bad, CallError)
+    assert bad.code is grpc.StatusCode.INVALID_ARGUMENT
+    for answer, image in zip(rest, IMAGES[1:3], strict=True):
+        assert isinstance(answer, Classification)
+        assert answer.scores == client.classify(image).scores
+
+
+def test_the_likeliest_digits_are_listed_where_asked_for(client: DigitClient) -> None:
+    for model in ("mlp", "svm-linear"):
+        answer = client.classify(IMAGES[0], model=model, top_k=3)
+        assert answer.top[0].digit == answer.digit
+        assert len({one.digit for one in answer.top}) == 3
+        values = [one.probability or one.score for one in answer.top]
+        assert values[1:] == sorted(values[1:], reverse=True)
+    assert client.classify(IMAGES[0]).top == ()
+    with pytest.raises(CallError, match="top_k: is 11"):
+        client.classify(IMAGES[0], top_k=11)

@@ -48,6 +48,11 @@ class DigitServiceStub:
                 request_serializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyBatchRequest.SerializeToString,
                 response_deserializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyBatchResponse.FromString,
                 _registered_method=True)
+        self.ClassifyStream = channel.stream_stream(
+                '/gurmukhi.v1.DigitService/ClassifyStream',
+                request_serializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyRequest.SerializeToString,
+                response_deserializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyStreamResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/gurmukhi.v1.DigitService/ListModels',
                 request_serializer=gurmukhi_dot_v1_dot_digits__pb2.ListModelsRequest.SerializeToString,
@@ -76,6 +81,14 @@ class DigitServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ClassifyStream(self, request_iterator, context):
+        """Classifies images as they come and answers in their order. An image that is refused gets an
+        error in its place, and the stream goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListModels(self, request, context):
         """Lists the versions that answer.
         """
@@ -95,6 +108,11 @@ def add_DigitServiceServicer_to_server(servicer, server):
                     servicer.ClassifyBatch,
                     request_deserializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyBatchRequest.FromString,
                     response_serializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyBatchResponse.SerializeToString,
+            ),
+            'ClassifyStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ClassifyStream,
+                    request_deserializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyRequest.FromString,
+                    response_serializer=gurmukhi_dot_v1_dot_digits__pb2.ClassifyStreamResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -160,6 +178,33 @@ class DigitService:
             '/gurmukhi.v1.DigitService/ClassifyBatch',
             gurmukhi_dot_v1_dot_digits__pb2.ClassifyBatchRequest.SerializeToString,
             gurmukhi_dot_v1_dot_digits__pb2.ClassifyBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClassifyStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/gurmukhi.v1.DigitService/ClassifyStream',
+            gurmukhi_dot_v1_dot_digits__pb2.ClassifyRequest.SerializeToString,
+            gurmukhi_dot_v1_dot_digits__pb2.ClassifyStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
