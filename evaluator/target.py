@@ -81,7 +81,8 @@ class Target:
         self._channel = grpc.insecure_channel(address, options=_OPTIONS)
         self._inference = GRPCInferenceServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
-        self._digits = DigitClient(address, timeout_seconds=timeout_seconds)
+        # Retries are made and counted here, not hidden in the channel.
+        self._digits = DigitClient(address, timeout_seconds=timeout_seconds, retries=False)
 
     def is_live(self) -> bool:
         """ServerLive."""
