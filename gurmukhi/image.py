@@ -20,7 +20,7 @@ from gurmukhi.errors import (
     TruncatedImageError,
     UndecodableImageError,
 )
-from gurmukhi.ink import MIN_CONTRAST, Mask, border, dark_pixels, without_dust
+from gurmukhi.ink import Mask, border, dark_pixels, without_dust
 
 SIDE: Final = 32
 INK: Final = 0
@@ -101,14 +101,15 @@ def _grey(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _eight_bits(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Grey values of 16 or 32 bits or of floats, whatever range they use, as 0 to 255."""
-    low, span = values.min(), np.ptp(values)
+    """Grey values of 16 or 32 bits or of floats as 0 to 255, the brightest for white.
+
+    What white is in them is not said: 4095 where a scanner gives 12 bits, 1.0 in floats.
+    """
+    black = min(0.0, float(values.min()))
+    span = float(values.max()) - black
     if not np.isfinite(span):
         raise ValueError("its pixels are not finite numbers")
-    # The full range is not known, but where the values hardly differ they are noise, not ink.
-    if span * PAPER < MIN_CONTRAST * np.abs(values).max():
-        return np.full(values.shape, PAPER, dtype=np.uint8)
-    return np.asarray(((values - low) / (span or 1) * PAPER).round(), dtype=np.uint8)
+    return np.asarray(((values - black) / (span or 1) * PAPER).round(), dtype=np.uint8)
 
 
 def _is_truncation(error: Exception) -> bool:

@@ -22,7 +22,7 @@ _DARK_GROUND_HANDICAP: Final = 0.05
 # The light is estimated on a grid of at most this side, by windows wider than any stroke: the
 # data set's widest is 9/32 of the frame.
 _LIGHT_SIDE: Final = 64
-_LIGHT_WINDOW: Final = 21
+_LIGHT_STEPS: Final = 10  # each widens the window by 2 from 1: to 21
 # Parts with less ink than this share of the largest are dust: the real digits' smallest is 2.2 %.
 _DUST_SHARE: Final = 0.02
 _DUST_SIDE: Final = 64
@@ -46,15 +46,12 @@ def dark_pixels(grey: Grey) -> Mask:
         dark, clarity = _split(grey)
     if clarity >= _CLEAR:
         return dark
-    inverse = np.uint8(255) - grey
     readings = [(dark, clarity)]
-    for even, handicap in (
-        (_even_light(grey), 0.0),
-        (np.uint8(255) - _even_light(inverse), _DARK_GROUND_HANDICAP),
-    ):
-        if np.ptp(np.quantile(even, (0.001, 0.999))) >= MIN_CONTRAST:
-            even_dark, even_clarity = _split(even)
-            readings.append((even_dark, even_clarity - handicap))
+    if (even := _even_light(grey)) is not None:
+        readings.append(_split(even))
+    if (even := _even_light(np.uint8(255) - grey)) is not None:
+        dark, clarity = _split(np.uint8(255) - even)
+        readings.append((dark, clarity - _DARK_GROUND_HANDICAP))
     if len(readings) == 1:
         raise BlankImageError("the image is blank: it shows light and shadow, but no ink")
     return max(readings, key=lambda reading: reading[1])[0]
@@ -109,18 +106,21 @@ def without_dust(ink: Mask) -> Mask:
     return _large_parts(kept if kept.any() else ink)
 
 
-def _even_light(grey: Grey) -> Grey:
-    """Divide a picture by its paper: what is left when all that is dark and narrow is closed."""
+def _even_light(grey: Grey) -> Grey | None:
+    """Divide a picture by its paper: what is left when all that is dark and narrow is closed.
+
+    None where hardly anything is darker than the paper around it.
+    """
     factor = -(-max(grey.shape) // _LIGHT_SIDE)
     small = Image.fromarray(grey).reduce(factor).filter(ImageFilter.MedianFilter(3))
-    for closing in (
-        ImageFilter.MaxFilter(_LIGHT_WINDOW),
-        ImageFilter.MinFilter(_LIGHT_WINDOW),
-        ImageFilter.BoxBlur(2),
-    ):
-        small = small.filter(closing)
+    for step in (ImageFilter.MaxFilter(3), ImageFilter.MinFilter(3)):
+        for _ in range(_LIGHT_STEPS):
+            small = small.filter(step)
     height, width = grey.shape
-    light = np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    smooth = small.filter(ImageFilter.BoxBlur(2))
+    light = np.asarray(smooth.resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    if np.quantile(light - grey, 0.999) < MIN_CONTRAST:
+        return None
     return np.minimum(grey / np.maximum(light, 1) * 255, 255).astype(np.uint8)
 
 

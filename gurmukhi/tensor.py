@@ -35,7 +35,7 @@ _BY_DTYPE: Final = {np.dtype(dtype): name for name, (dtype, _) in _DATATYPES.ite
 def datatype_of(array: NDArray[Any]) -> str:
     """The protocol's name for an array's dtype; raises TensorError."""
     try:
-        return _BY_DTYPE[array.dtype]
+        return _BY_DTYPE[array.dtype.newbyteorder("=")]
     except KeyError:
         raise TensorError(f"no Open Inference datatype carries {array.dtype}") from None
 
@@ -52,7 +52,7 @@ def from_raw(datatype: str, shape: Sequence[int], raw: bytes) -> NDArray[Any]:
     array = np.frombuffer(raw, dtype=dtype)
     if datatype == "BOOL" and len(raw) and array.view(np.uint8).max() > 1:
         raise TensorError("raw BOOL contents hold a byte other than 0 and 1")
-    return array.reshape(tuple(shape))
+    return _shaped(array, shape)
 
 
 def from_contents(
@@ -84,7 +84,7 @@ def from_contents(
             raise TensorError(
                 f"{field} holds {worst}; {datatype} lies between {limits.min} and {limits.max}"
             )
-    return wide.astype(dtype, copy=False).reshape(tuple(shape))
+    return _shaped(wide.astype(dtype, copy=False), shape)
 
 
 def to_raw(array: NDArray[Any]) -> bytes:
@@ -117,6 +117,13 @@ def _element_count(shape: Sequence[int]) -> int:
     if any(size < 0 for size in shape):
         raise TensorError(f"shape {_show(shape)} has a negative dimension")
     return math.prod(shape)  # Python's integers do not overflow
+
+
+def _shaped(array: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:
+    try:
+        return array.reshape(tuple(shape))
+    except (ValueError, OverflowError) as error:  # over 64 dimensions, or empty and too large
+        raise TensorError(f"shape {_show(shape)} is larger than an array can be") from error
 
 
 def _field_dtype(field: str, dtype: np.dtype[Any]) -> np.dtype[Any]:
