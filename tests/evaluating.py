@@ -1,7 +1,8 @@
 """Fixtures that run `gurmukhi-evaluate` on a small repository."""
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ def evaluate(models: Path, report: Path) -> Evaluate:
         return main([*given, "--report", str(report), "--profile", "quick", *flags])
 
     return run
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt, also where the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def read_report(folder: Path) -> dict[str, Any]:

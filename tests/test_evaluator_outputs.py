@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluating import Evaluate, evaluate, models, read_report, report
+from evaluating import Evaluate, _interruptible, evaluate, models, read_report, report
 from numpy.typing import NDArray
 from wrong_servers import DATA, Answers, RightServer, serving, the_split, write_bundle
 
@@ -30,7 +30,7 @@ from evaluator.results import Fault, Outcome, Result
 from evaluator.table import show_record
 from evaluator.verdict import conclude
 
-__all__ = ["evaluate", "models", "report"]  # fixtures
+__all__ = ["_interruptible", "evaluate", "models", "report"]  # fixtures
 
 Shown = pytest.CaptureFixture[str]
 
@@ -300,6 +300,7 @@ def test_stream_of_synthetic_digits_measures_accuracy_alone(
     assert record["data"]["names"] == []
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_stream_that_is_interrupted_reports_what_it_has(evaluate: Evaluate, report: Path) -> None:
     class Interrupting(RightServer):
         calls = itertools.count()

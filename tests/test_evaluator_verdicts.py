@@ -1,5 +1,6 @@
 """The command's exit code and its sentences, on right servers and wrong ones."""
 
+import _thread
 import itertools
 import socket
 import time
@@ -9,7 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from evaluating import Evaluate, evaluate, models, read_report, report
+from evaluating import Evaluate, _interruptible, evaluate, models, read_report, report
 from numpy.typing import NDArray
 from wrong_servers import (
     DATA,
@@ -26,7 +27,7 @@ from evaluator.__main__ import main
 from gurmukhi.bundle import EVALUATION, MANIFEST, read_bundle
 from gurmukhi.evaluation import Evaluation
 
-__all__ = ["evaluate", "models", "report"]  # fixtures
+__all__ = ["_interruptible", "evaluate", "models", "report"]  # fixtures
 
 
 def test_right_server_passes_and_the_table_says_so(
@@ -333,12 +334,12 @@ def test_wrong_flag_is_exit_64_in_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_interrupted_run_reports_what_it_has_and_is_exit_130(
     evaluate: Evaluate, report: Path
 ) -> None:
     class Interrupting(RightServer):
         def before(self, method: str, context: Any) -> None:
-            import _thread
 
             _thread.interrupt_main()
             time.sleep(0.2)
