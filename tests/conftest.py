@@ -75,7 +75,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with version 1 of all five models, fitted on synthetic digits."""
     repository = tmp_path_factory.mktemp("repository") / "models"
     done = run_command(
-        *("trainer", "fit", "--data", "synthetic", "--parity-images", "200", "-q"),
+        *(
+            "trainer",
+            "fit",
+            "--data",
+            "synthetic",
+            "--versions",
+            "1",
+            "--parity-images",
+            "200",
+            "-q",
+        ),
         *("--models", str(repository)),
     )
     assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from gurmukhi.command import Parser, run
-from trainer import data, fit
+from trainer import data, fit, robustness, search
 
 
 class _Command(NamedTuple):
@@ -25,6 +25,21 @@ _COMMANDS: Final = {
             "gurmukhi-train fit --models models/",
             "gurmukhi-train --data synthetic --model mlp --seed 3",
         ),
+    ),
+    "search": _Command(
+        search.add_arguments,
+        search.command,
+        "Find version 2 of every model by cross-validation on the training images alone.",
+        (
+            "gurmukhi-train search --out trainer/selected.json",
+            "gurmukhi-train search --resume --model mlp",
+        ),
+    ),
+    "robustness": _Command(
+        robustness.add_arguments,
+        robustness.command,
+        "Measure every model under corruptions, and its doubt at pictures of no digit.",
+        ("gurmukhi-train robustness --models models/ --out robustness/",),
     ),
     "data": _Command(
         data.add_arguments,

@@ -1,12 +1,12 @@
 """An SVC as an ONNX graph of standard operators that gives libsvm's label on every image.
 
-Registered as skl2onnx's converter for SVC. Its own converter emits `SVMClassifier`, which
-computes in float32 and breaks ties otherwise than libsvm, so that labels differ on near-ties.
+Registered as a converter with skl2onnx, whose own emits `SVMClassifier`: that computes in float32
+and breaks ties otherwise than libsvm, so that labels differ on near-ties.
 Here instead
 
 - pixels stay integers: with support vectors of ±1 the dot product is one exact `MatMulInteger`,
   and the vectors are stored as bits;
-- kernel, coefficients and votes are float64;
+- kernel, coefficients and decision values are float64;
 - there are two votes, as in libsvm and scikit-learn: `digit` counts a decision value of exactly
   zero for the later class (svm_predict_values: `dec > 0`), `scores` for the earlier one
   (sklearn.utils.multiclass._ovr_decision_function: `dec >= 0`). A wide gamma makes such zeros.
@@ -36,6 +36,12 @@ _ALIAS: Final = "GurmukhiSVC"
 _PAIRS: Final = list(combinations(range(CLASS_COUNT), 2))  # (45,) in libsvm's order
 # The scaling that the machines are fitted under: x = pixel / 127.5 − 1.
 _HALF_RANGE: Final = 127.5
+# e^−700 is a normal float64, and its square is zero.
+_LEAST_EXPONENT: Final = -700.0
+
+
+class _ExactSVC(SVC):  # type: ignore[misc]  # scikit-learn ships no annotations
+    """An SVC by another name: skl2onnx's own converter of SVC stays as it is."""
 
 
 def export_svc(machine: SVC, slopes: Sequence[float] | None = None) -> onnx.ModelProto:
@@ -51,15 +57,17 @@ def export_svc(machine: SVC, slopes: Sequence[float] | None = None) -> onnx.Mode
     if slopes is not None:
         outputs["probabilities"] = FloatTensorType([None, CLASS_COUNT])
     update_registered_converter(
-        SVC,
+        _ExactSVC,
         _ALIAS,
         partial(_infer_shapes, outputs),
         partial(_convert, slopes),
         overwrite=True,
         parser=partial(_declare_outputs, outputs),
     )
+    exact = _ExactSVC()
+    exact.__dict__.update(machine.__dict__)
     model: onnx.ModelProto = convert_sklearn(
-        machine,
+        exact,
         name="svc",
         initial_types=[("pixels", UInt8TensorType([None, SIDE, SIDE]))],
         target_opset=_OPSET,
@@ -117,15 +125,14 @@ def _convert(slopes: Sequence[float] | None, scope: Any, operator: Any, containe
     if machine.kernel == "linear":
         decisions = _linear_decisions(nodes, machine, pixels)
     else:
-        kernel = _kernel(nodes, machine, pixels)
-        decisions = nodes.add("MatMul", kernel, _spread_weights(nodes, machine))
-    intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64))
-    decisions = nodes.add("Add", decisions, intercept)  # (N, 45)
+        kernel, weights = _kernel(nodes, machine, pixels), _spread_weights(nodes, machine)
+        intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64))
+        decisions = nodes.add("Gemm", kernel, weights, intercept)  # (N, 45)
     digit, scores, *probabilities = (output.full_name for output in operator.outputs)
     _vote(nodes, decisions, digit)
-    votes, sums = _score(nodes, decisions, scores)
+    won, sums = _score(nodes, decisions, scores)
     if slopes is not None:
-        _calibrate(nodes, votes, sums, slopes, *probabilities)
+        _calibrate(nodes, won, sums, slopes, *probabilities)
 
 
 def _pair_weights(machine: SVC) -> NDArray[np.float64]:
@@ -160,12 +167,15 @@ def _spread_weights(nodes: _Nodes, machine: SVC) -> str:
 
 
 def _linear_decisions(nodes: _Nodes, machine: SVC, pixels: str) -> str:
-    """The 45 hyperplanes at once; no support vector is kept."""
+    """The 45 hyperplanes at once, over pixels as they are; no support vector is kept."""
     hyperplanes = machine.support_vectors_.T @ _pair_weights(machine)  # (1024, 45)
-    scaled = nodes.add("Cast", pixels, to=TensorProto.DOUBLE)
-    scaled = nodes.add("Div", scaled, nodes.number("half_range", _HALF_RANGE))
-    scaled = nodes.add("Sub", scaled, nodes.number("one", 1.0))
-    return nodes.add("MatMul", scaled, nodes.constant("hyperplanes", hyperplanes))
+    intercept = machine.intercept_ - hyperplanes.sum(axis=0)
+    return nodes.add(
+        "Gemm",
+        nodes.add("Cast", pixels, to=TensorProto.DOUBLE),
+        nodes.constant("hyperplanes", hyperplanes / _HALF_RANGE),
+        nodes.constant("intercept", intercept),
+    )
 
 
 def _kernel(nodes: _Nodes, machine: SVC, pixels: str) -> str:
@@ -219,7 +229,14 @@ def _rbf(nodes: _Nodes, pixels: str, dot: str, gamma: float) -> str:
     square = nodes.add("ReduceSumSquare", scaled, axis, keepdims=1)  # (N, 1)
     square = nodes.add("Add", square, nodes.number("vector_square", float(SIDE * SIDE)))
     distance = nodes.add("Sub", square, nodes.add("Add", dot, dot))
-    return nodes.add("Exp", nodes.add("Mul", distance, nodes.number("gamma", -gamma)))
+    if gamma * 4 * SIDE * SIDE < -_LEAST_EXPONENT:  # at the largest distance that there is
+        return nodes.add("Exp", nodes.add("Mul", distance, nodes.number("gamma", -gamma)))
+    # exp() of what is no normal number takes five times as long. Its square root is one as far as
+    # the bound, and the square of anything at the bound is zero, as libsvm's exp() is there.
+    exponent = nodes.add("Mul", distance, nodes.number("gamma", -gamma / 2))
+    exponent = nodes.add("Max", exponent, nodes.number("least_exponent", _LEAST_EXPONENT))
+    root = nodes.add("Exp", exponent)
+    return nodes.add("Mul", root, root)
 
 
 def _power(nodes: _Nodes, base: str, degree: int) -> str:
@@ -239,47 +256,53 @@ def _power(nodes: _Nodes, base: str, degree: int) -> str:
 def _vote(nodes: _Nodes, decisions: str, digit: str) -> None:
     """The class with the most votes, the first of equals; `dec > 0` votes for the earlier class."""
     won = nodes.add("Greater", decisions, nodes.number("zero", 0.0))
-    votes = _count_votes(nodes, won)
-    nodes.add("ArgMax", votes, output=digit, axis=1, keepdims=0)
+    surplus = nodes.add("MatMul", _plus_minus(nodes, won), nodes.constant("pairs", _pair_signs()))
+    nodes.add("ArgMax", surplus, output=digit, axis=1, keepdims=0)
 
 
 def _score(nodes: _Nodes, decisions: str, scores: str) -> tuple[str, str]:
     """scikit-learn's one-vs-rest value: votes, and confidences squeezed into ±1/3.
 
-    Returns the votes and the sums of decision values, (N, 10) each.
+    A sum s of decision values is squeezed to s / (3 (|s| + 1)), a third of its softsign.
+    Returns ±1 (N, 45) for the pairs won and lost, and the sums (N, 10).
     """
     won = nodes.add("GreaterOrEqual", decisions, nodes.number("zero", 0.0))
-    votes = _count_votes(nodes, won)
-    sums = nodes.add("MatMul", decisions, nodes.constant("pair_signs", _pair_signs()))
-    bound = nodes.add("Abs", sums)
-    bound = nodes.add("Add", bound, nodes.number("one", 1.0))
-    bound = nodes.add("Mul", bound, nodes.number("three", 3.0))
-    total = nodes.add("Add", votes, nodes.add("Div", sums, bound))
-    nodes.add("Cast", total, output=scores, to=TensorProto.FLOAT)
-    return votes, sums
+    won = _plus_minus(nodes, won)
+    pairs = nodes.constant("pairs", _pair_signs().astype(np.float64))
+    sums = nodes.add("Cast", nodes.add("MatMul", decisions, pairs), to=TensorProto.FLOAT)
+    total = nodes.add(
+        "Gemm",
+        won,
+        nodes.constant("pairs", _pair_signs()),
+        nodes.add("Softsign", sums),
+        alpha=0.5,
+        beta=1 / 3,
+    )
+    # Of its 9 pairs a class wins half of 9 more than it has surplus.
+    half = nodes.constant("half_pairs", np.array((CLASS_COUNT - 1) / 2, dtype=np.float32))
+    nodes.add("Add", total, half, output=scores)
+    return won, sums
 
 
 def _calibrate(
-    nodes: _Nodes, votes: str, sums: str, slopes: Sequence[float], probabilities: str
+    nodes: _Nodes, won: str, sums: str, slopes: Sequence[float], probabilities: str
 ) -> None:
+    """The softmax of votes and sums, each times its slope; it needs no votes that all have."""
     votes_slope, sums_slope = slopes
-    weighted = nodes.add("Mul", votes, nodes.number("votes_slope", votes_slope))
-    rest = nodes.add("Mul", sums, nodes.number("sums_slope", sums_slope))
-    shares = nodes.add("Softmax", nodes.add("Add", weighted, rest), axis=1)
-    nodes.add("Cast", shares, output=probabilities, to=TensorProto.FLOAT)
+    pairs = nodes.constant("pairs", _pair_signs())
+    logits = nodes.add("Gemm", won, pairs, sums, alpha=votes_slope / 2, beta=sums_slope)
+    nodes.add("Softmax", logits, output=probabilities, axis=1)
 
 
-def _count_votes(nodes: _Nodes, won: str) -> str:
-    """(N, 10) from (N, 45) booleans: a pair's first class gains by true, its second by false."""
-    won = nodes.add("Cast", won, to=TensorProto.DOUBLE)
-    gained = nodes.add("MatMul", won, nodes.constant("pair_signs", _pair_signs()))
-    lost_to = (_pair_signs() < 0).sum(axis=0).astype(np.float64)  # (10,) pairs where it is second
-    return nodes.add("Add", gained, nodes.constant("second_pairs", lost_to))
+def _plus_minus(nodes: _Nodes, won: str) -> str:
+    """(N, 45) float32, +1 where a pair's first class wins and −1 where its second does."""
+    one = nodes.constant("one", np.array(1, dtype=np.float32))
+    return nodes.add("Where", won, one, nodes.constant("minus_one", np.array(-1, dtype=np.float32)))
 
 
-def _pair_signs() -> NDArray[np.float64]:
+def _pair_signs() -> NDArray[np.float32]:
     """(45, 10): +1 where a class is the pair's first, −1 where it is its second."""
-    signs = np.zeros((len(_PAIRS), CLASS_COUNT))
+    signs = np.zeros((len(_PAIRS), CLASS_COUNT), dtype=np.float32)
     for pair, (first, second) in enumerate(_PAIRS):
         signs[pair, first], signs[pair, second] = 1, -1
     return signs

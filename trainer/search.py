@@ -1,0 +1,197 @@
+"""The command `gurmukhi-train search`: find version 2 of every model by cross-validation.
+
+Only the training split is read; the test split need not be there.
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from gurmukhi.command import whole_number
+from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.terminal import Progress, format_table, progress
+from trainer.search_journal import Journal
+from trainer.search_space import candidates
+from trainer.search_trial import FOLDS, Trial, judge
+from trainer.selection import Selected, config_record, selection_record, write_selection
+from trainer.workers import run_tasks
+
+_PARTITION: Final = 0  # the folds that candidates are compared on
+_CONFIRMATION: Final = 1  # other folds and another seed, which the winner was not chosen on
+_LIBRARIES: Final = ("numpy", "scikit-learn", "torch")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flags of `search`."""
+    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
+    parser.add_argument(
+        "--model",
+        action="append",
+        choices=sorted(candidates()),
+        help="search this model alone; may be repeated (default: all)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("selected.json"),
+        metavar="FILE",
+        help="the winners and their evidence; `fit` reads trainer/selected.json "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="finished trials, as JSON lines (default: FILE of --out with .trials.jsonl)",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted search ended"
+    )
+    parser.add_argument(
+        "--limit",
+        type=whole_number(1),
+        metavar="N",
+        help="try the first N candidates of each model alone",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole_number(1, 64),
+        default=len(os.sched_getaffinity(0)),
+        help="trials at the same time (default: one a core, %(default)s here)",
+    )
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Run the trials that are not in the journal, and write the winners."""
+    source = find_source(arguments.data)
+    train = source.split("train")
+    journal = Journal.open(
+        arguments.journal or arguments.out.with_suffix(".trials.jsonl"), resume=arguments.resume
+    )
+    chosen = {
+        name: [Trial(name, config, _PARTITION, train) for config in configs[: arguments.limit]]
+        for name, configs in candidates().items()
+        if not arguments.model or name in arguments.model
+    }
+    trials = [trial for of_model in chosen.values() for trial in of_model]
+    total = (len(trials) + len(chosen)) * FOLDS
+    with progress("search", total, quiet=arguments.quiet) as shown:
+        _run(trials, journal, arguments.jobs, shown)
+        best = {name: min(of_model, key=_rank(journal)) for name, of_model in chosen.items()}
+        confirmations = {
+            name: Trial(name, trial.config, _CONFIRMATION, train) for name, trial in best.items()
+        }
+        _run(confirmations.values(), journal, arguments.jobs, shown)
+    selected = {
+        name: _selected(journal, trial, chosen[name], confirmations[name])
+        for name, trial in best.items()
+    }
+    write_selection(
+        arguments.out,
+        {
+            "protocol": f"{FOLDS}-fold stratified cross-validation on the training images alone; "
+            "fewest errors, then robustness under mild corruptions (mlp), then the simpler one; "
+            "the winner is fitted again on other folds, and calibrated there",
+            "data": {
+                "source": source.kind,
+                "train_sha256": train.sha256,
+                "train_images": len(train),
+            },
+            "libraries": {name: version(name) for name in _LIBRARIES},
+            "models": selection_record(selected),
+            "trials": [_trial_record(trial, _found(journal, trial)) for trial in trials],
+        },
+    )
+    print(format_table(_HEADER, [_row(name, winner) for name, winner in selected.items()]))  # noqa: T201
+    print(f"written to {arguments.out}")  # noqa: T201
+    return 0
+
+
+def _run(trials: Iterable[Trial], journal: Journal, jobs: int, shown: Progress) -> None:
+    missing = []
+    for trial in trials:
+        if journal.figures(trial) is None:
+            missing.append(trial)
+        else:
+            shown.advance(FOLDS)
+
+    def on_word(trial: Trial, word: str) -> None:
+        shown.advance(note=f"{trial.model} {word}")
+
+    for trial, figures in run_tasks(judge, missing, jobs=jobs, on_word=on_word):
+        journal.add(trial, figures)
+
+
+def _rank(journal: Journal) -> Callable[[Trial], tuple[float, ...]]:
+    """Fewest errors first; the first of equals is the simpler one."""
+
+    def rank(trial: Trial) -> tuple[float, ...]:
+        figures = _found(journal, trial)
+        return figures["errors"], -figures.get("robustness", 0.0)
+
+    return rank
+
+
+def _found(journal: Journal, trial: Trial) -> dict[str, Any]:
+    figures = journal.figures(trial)
+    if figures is None:
+        raise LookupError(f"{trial.model}: a trial is missing from the journal")
+    return figures
+
+
+def _selected(journal: Journal, trial: Trial, trials: list[Trial], confirmation: Trial) -> Selected:
+    """The winner, calibrated on folds that it was not chosen on."""
+    figures, again = _found(journal, trial), _found(journal, confirmation)
+    return Selected(
+        config=trial.config,
+        slopes=tuple(again["slopes"]),
+        warn_below=again["warn_below"],
+        evidence={
+            "candidates": len(trials),
+            "images": figures["images"],
+            **_outcome(figures),
+            "on_other_folds": _outcome(again),
+            "calibration": again["calibration"],
+        },
+    )
+
+
+def _outcome(figures: dict[str, Any]) -> dict[str, Any]:
+    return {key: figures[key] for key in ("errors", "accuracy", "robustness") if key in figures}
+
+
+def _trial_record(trial: Trial, figures: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "model": trial.model,
+        "config": config_record(trial.config),
+        **_outcome(figures),
+        "seconds": figures["seconds"],
+    }
+
+
+_HEADER: Final = (
+    "model",
+    "tried",
+    "errors",
+    "accuracy",
+    "on other folds",
+    "ECE",
+    "mild corruptions",
+)
+
+
+def _row(name: str, winner: Selected) -> tuple[str, ...]:
+    evidence = winner.evidence
+    robustness = evidence.get("robustness")
+    return (
+        name,
+        str(evidence["candidates"]),
+        str(evidence["errors"]),
+        f"{evidence['accuracy']:.4f}",
+        f"{evidence['on_other_folds']['accuracy']:.4f}",
+        f"{evidence['calibration']['error']:.4f}",
+        "–" if robustness is None else f"{robustness:.4f}",
+    )
