@@ -89,7 +89,8 @@ def accuracy_counts(correct: Sequence[int], total: int, published: int | None) -
     counts = np.bincount(correct, minlength=total + 1)
     shown = [*correct, *([published] if published is not None else [])]
     first, last = min(shown) - 1, max(shown) + 1
-    axes.bar(range(total + 1), counts, width=0.8, color="#dddddd", edgecolor=INK, hatch="//")
+    there = np.flatnonzero(counts)
+    axes.bar(there, counts[there], width=0.8, color="#dddddd", edgecolor=INK, hatch="//")
     if published is not None:
         axes.axvline(published, color=_ACCENT, ls="--", lw=2)
         axes.annotate(
