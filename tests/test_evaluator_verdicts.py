@@ -24,7 +24,7 @@ from wrong_servers import (
 )
 
 from evaluator.__main__ import main
-from gurmukhi.bundle import EVALUATION, MANIFEST, read_bundle
+from gurmukhi.bundle import EVALUATION, MANIFEST, MODEL, read_bundle
 from gurmukhi.evaluation import Evaluation
 
 __all__ = ["_interruptible", "evaluate", "models", "report"]  # fixtures
@@ -371,3 +371,15 @@ def test_report_folder_that_is_a_file_is_exit_4_before_anything_is_asked(
     (tmp_path / "taken").touch()
     assert evaluate("127.0.0.1:1", "--report", str(tmp_path / "taken")) == 4
     assert capsys.readouterr().err.endswith("taken: File exists\n")
+
+
+def test_flipped_byte_in_the_bundles_model_file_is_exit_4(
+    evaluate: Evaluate, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = models / "mean" / "1" / MODEL
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(data)
+    with serving(RightServer()) as target:
+        assert evaluate(target) == 4
+    assert "model.onnx: sha256 is" in capsys.readouterr().out
