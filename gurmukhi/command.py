@@ -4,6 +4,7 @@ import argparse
 import io
 import logging
 import os
+import select
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -88,7 +89,7 @@ def run(
         complain(parser.prog, str(error))
         code = error.exit_code
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and not _can_flush(sys.stdout):
+        if isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout):
             code = 0  # the reader, such as `head`, has seen enough
         else:
             complain(parser.prog, _describe(error))
@@ -130,6 +131,16 @@ def _can_flush(stream: TextIO) -> bool:
     except OSError:
         return False
     return True
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    """Whether it is this stream's pipe that broke, and not some other one's."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), select.POLLOUT)
+    except OSError:  # no file at all
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _describe(error: OSError) -> str:

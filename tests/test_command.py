@@ -1,0 +1,166 @@
+"""Every command explains itself, and ends as it says that it ends."""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run_command
+
+import gurmukhi
+from gurmukhi.command import Parser, one_line, positive_number, run, whole_number
+from gurmukhi.errors import CallError, DataError
+
+ROOMS = ["trainer", "server", "evaluator", "gurmukhi.classify"]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_help_shows_examples(room: str) -> None:
+    done = run_command(room, "--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert re.search(r"^examples:\n  gurmukhi-", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [("trainer", "fit"), ("trainer", "data")])
+def test_help_of_a_sub_command_shows_examples(words: tuple[str, ...]) -> None:
+    done = run_command(*words, "--help")
+    assert done.returncode == 0
+    assert f"examples:\n  gurmukhi-train {words[1] if words[1] == 'data' else ''}" in done.stdout
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_version_is_the_packages(room: str) -> None:
+    done = run_command(room, "--version")
+    assert done.returncode == 0
+    assert done.stdout.endswith(f" {gurmukhi.__version__}\n")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_wrong_flag_is_one_line_and_64(room: str) -> None:
+    done = run_command(room, "--no-such\nflag")
+    assert done.returncode == 64
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def end_of(command: Callable[[argparse.Namespace], int], *words: str) -> int:
+    return run(Parser("gurmukhi-test", "A test."), command, words)
+
+
+def test_the_commands_own_code_is_kept() -> None:
+    assert end_of(lambda _: 7) == 7
+
+
+def raising(error: BaseException) -> Callable[[argparse.Namespace], int]:
+    def command(_: argparse.Namespace) -> int:
+        raise error
+
+    return command
+
+
+def call_error() -> CallError:
+    import grpc
+
+    return CallError("host:1", grpc.StatusCode.UNAVAILABLE, "down")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (DataError("a/b: is bad"), 4, "gurmukhi-test: a/b: is bad\n"),
+        (DataError("a\nb\x1b[31m\u2028: bad"), 4, "gurmukhi-test: a\\nb\\x1b[31m\\u2028: bad\n"),
+        (call_error(), 3, "gurmukhi-test: host:1: UNAVAILABLE: down\n"),
+        (FileNotFoundError(2, "No such file", "x"), 4, "gurmukhi-test: x: No such file\n"),
+        (BrokenPipeError(32, "Broken pipe"), 4, "gurmukhi-test: Broken pipe\n"),
+        (KeyboardInterrupt(), 130, "gurmukhi-test: interrupted\n"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, line: str
+) -> None:
+    assert end_of(raising(error)) == code
+    assert capsys.readouterr().err == line
+
+
+def test_our_own_bug_keeps_its_trace() -> None:
+    with pytest.raises(ZeroDivisionError):
+        end_of(raising(ZeroDivisionError("ours")))
+
+
+PRINTS = """
+import sys
+from gurmukhi.command import Parser, run
+sys.exit(run(Parser("gurmukhi-test", "A test."), lambda _: print("੧" * 100_000) or 0, []))
+"""
+
+
+def run_printing(redirection: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    shell = f'set -o pipefail; "$0" -c "$1" {redirection}'
+    return subprocess.run(
+        ["bash", "-c", shell, sys.executable, PRINTS],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("redirection", ["| head -c 1", ">/dev/null", ">&-", "2>&-"])
+def test_output_that_nobody_reads_is_no_fault(redirection: str) -> None:
+    done = run_printing(redirection)
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+def test_a_full_disk_is_one_line() -> None:
+    done = run_printing(">/dev/full")
+    assert done.returncode == 4
+    assert done.stderr == b"gurmukhi-test: No space left on device\n"
+
+
+def test_glyphs_can_be_printed_where_only_ascii_can() -> None:
+    done = run_printing("", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"\\u0a67\\u0a67")
+
+
+@pytest.mark.parametrize("text", ["0", "65", "1.5", "x", "", "1e1", " "])
+def test_a_number_out_of_bounds_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a whole number of 1 to 64"):
+        whole_number(1, 64)(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "x", ""])
+def test_what_is_not_above_zero_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number above 0"):
+        positive_number(text)
+
+
+def test_numbers_in_bounds_are_read() -> None:
+    assert whole_number(1, 64)("64") == 64
+    assert whole_number(0)("99") == 99
+    assert positive_number("0.5") == 0.5
+
+
+def test_one_line_keeps_what_can_be_printed() -> None:
+    assert one_line("a ੧ – ×") == "a ੧ – ×"
+    assert one_line("a\r\nb\t") == "a\\r\\nb\\t"
+
+
+def test_flags_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        end_of(lambda _: 0, "--verb")
+    assert ended.value.code == 64
+    assert "try --help" in capsys.readouterr().err
+
+
+def test_the_console_scripts_are_named_as_the_commands_call_themselves() -> None:
+    text = (Path(ROOT) / "pyproject.toml").read_text()
+    for command in ("gurmukhi-train", "gurmukhi-serve", "gurmukhi-evaluate", "gurmukhi-classify"):
+        assert re.search(rf'^{command} = "[a-z_.]+:main"$', text, re.MULTILINE)
