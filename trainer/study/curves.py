@@ -45,7 +45,9 @@ def loss_curves(panels: Sequence[tuple[str, Sequence[Curve]]], *, columns: int =
         _plot(axes, curves)
         if len(curves) > 1:
             axes.set_yscale("log")
-            axes.legend(fontsize=7, handlelength=3.5, loc="best", framealpha=1)
+            # Room above the curves for the legend: a third of a decade for two names.
+            axes.set_ylim(top=axes.get_ylim()[1] * 10 ** (len(curves) / 6))
+            axes.legend(fontsize=7, handlelength=3.5, loc="upper right", framealpha=1)
         axes.xaxis.set_major_locator(MultipleLocator(2, offset=1))
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("epoch")

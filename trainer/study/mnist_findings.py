@@ -49,7 +49,7 @@ def _divergence(rows: Numbered) -> str:
     return (
         f"The KL divergence, averaged over all elements, is the NLL divided by {CLASS_COUNT}, and "
         f"so are its gradients: it trains as NLL would at a rate of "
-        f"{kl.row.config.learning_rate / CLASS_COUNT:g}. It gets {_change(nll, kl)} "
+        f"{kl.row.config.learning_rate / CLASS_COUNT:g}. It is {_change(nll, kl)} "
         f"({percent(kl)}); multiplied by {CLASS_COUNT}, its loss ends at "
         f"{CLASS_COUNT * kl.outcomes[0].losses[-1]:.4f}, where NLL's ends at "
         f"{nll.outcomes[0].losses[-1]:.4f}."
@@ -63,7 +63,7 @@ def _square_error(rows: Numbered) -> str:
         f"The square error is taken of log-probabilities, which are never above 0, against targets "
         f"of 0 and 1, so it cannot vanish: it only falls from {losses[0]:.3f} to {losses[-1]:.3f}. "
         f"What it wants of the wrong classes, a log-probability of 0, works against what it wants "
-        f"of the right one. It gets {_change(nll, mse)} ({percent(mse)})."
+        f"of the right one. It is {_change(nll, mse)} ({percent(mse)})."
     )
 
 
@@ -71,7 +71,7 @@ def _rate(rows: Numbered) -> str:
     slow, fast = rows[1], rows[6]
     return (
         f"From a rate of {slow.row.config.learning_rate:g} to {fast.row.config.learning_rate:g} "
-        f"NLL gets {_change(slow, fast)} ({percent(slow)} to {percent(fast)}): after "
+        f"NLL becomes {_change(slow, fast)} ({percent(slow)} to {percent(fast)}): after "
         f"{slow.row.config.epochs} epochs its loss is {slow.outcomes[0].losses[-1]:.4f} at the "
         f"smaller rate and {fast.outcomes[0].losses[-1]:.4f} at the larger one."
     )
@@ -115,7 +115,7 @@ def _width(rows: Numbered) -> str:
 
 def _depth(rows: Numbered) -> str:
     steps = [
-        f"from {before.row.layers} to {after.row.layers} it gets {_change(before, after)}"
+        f"from {before.row.layers} to {after.row.layers} it becomes {_change(before, after)}"
         for before, after in ((rows[7], rows[6]), (rows[9], rows[11]))
     ]
     deep = rows[10]
