@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format protos clean
+.PHONY: help setup demo test test-all bench-models check format protos clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(INSTALLED)  ## the fast tests, under 3 minutes
 
 test-all: $(INSTALLED)  ## every test
 	$(BIN)/python -m pytest -q
+
+bench-models: $(INSTALLED)  ## our SVM graphs beside skl2onnx's, side by side
+	$(BIN)/python -m benchmarks.models
 
 check: $(INSTALLED)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from gurmukhi.command import Parser, run
-from trainer import data, fit, robustness, search
+from trainer import data, fit, robustness, search, synthetic_report
 
 
 class _Command(NamedTuple):
@@ -40,6 +40,12 @@ _COMMANDS: Final = {
         robustness.command,
         "Measure every model under corruptions, and its doubt at pictures of no digit.",
         ("gurmukhi-train robustness --models models/ --out robustness/",),
+    ),
+    "synthetic": _Command(
+        synthetic_report.add_arguments,
+        synthetic_report.command,
+        "Measure what a model trained on nothing but drawn digits is worth on real ones.",
+        ("gurmukhi-train synthetic --report",),
     ),
     "data": _Command(
         data.add_arguments,

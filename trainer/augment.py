@@ -49,6 +49,8 @@ def read_ink(images: NDArray[np.uint8]) -> Tensor:
 
 def augment(ink: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
     """Draw a batch anew; soiled images are grey, all others bilevel."""
+    if settings == Augmentation():
+        return ink
     drawn = _draw(ink, settings, generator)
     return _soil(drawn, settings, generator) if settings.soiled else drawn
 
