@@ -1,25 +1,24 @@
 """The command `gurmukhi-train`."""
 
-import argparse
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from gurmukhi.command import Parser, run
-from trainer import data, fit, robustness, search, synthetic_report
+from gurmukhi.command import EXIT_INTERRUPTED, Parser, complain, run
 
 
 class _Command(NamedTuple):
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    module: (
+        str  # has `add_arguments` and `command`; imported when asked for, as torch takes seconds
+    )
     description: str
     examples: Sequence[str]
 
 
 _COMMANDS: Final = {
     "fit": _Command(
-        fit.add_arguments,
-        fit.command,
+        "trainer.fit",
         "Fit every model version, check its ONNX graph against it, and publish the bundles.",
         (
             "gurmukhi-train fit --models models/",
@@ -27,8 +26,7 @@ _COMMANDS: Final = {
         ),
     ),
     "search": _Command(
-        search.add_arguments,
-        search.command,
+        "trainer.search",
         "Find version 2 of every model by cross-validation on the training images alone.",
         (
             "gurmukhi-train search --out trainer/selected.json",
@@ -36,20 +34,17 @@ _COMMANDS: Final = {
         ),
     ),
     "robustness": _Command(
-        robustness.add_arguments,
-        robustness.command,
+        "trainer.robustness",
         "Measure every model under corruptions, and its doubt at pictures of no digit.",
         ("gurmukhi-train robustness --models models/ --out robustness/",),
     ),
     "synthetic": _Command(
-        synthetic_report.add_arguments,
-        synthetic_report.command,
+        "trainer.synthetic_report",
         "Measure what a model trained on nothing but drawn digits is worth on real ones.",
         ("gurmukhi-train synthetic --report",),
     ),
     "data": _Command(
-        data.add_arguments,
-        data.command,
+        "trainer.data",
         "Say which data set would be used, and audit it: duplicates, leakage, classes, polarity.",
         (
             "gurmukhi-train data",
@@ -69,8 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = words.pop(0)
         chosen = _COMMANDS[name]
         parser = Parser(f"gurmukhi-train {name}", chosen.description, chosen.examples)
-        chosen.add_arguments(parser)
-        return run(parser, chosen.run, words)
+        try:
+            module = importlib.import_module(chosen.module)
+        except KeyboardInterrupt:
+            complain(parser.prog, "interrupted")
+            return EXIT_INTERRUPTED
+        module.add_arguments(parser)
+        return run(parser, module.command, words)
     return run(_overview(), lambda arguments: 0, words)
 
 
