@@ -5,7 +5,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,35 +77,33 @@ def _parser() -> Parser:
 
 def _classify(arguments: argparse.Namespace) -> int:
     model, _, version = arguments.model.partition(":")
+    names = [name for argument in arguments.images for name in _picture_names(argument)]
     outcomes = []
-    with DigitClient(arguments.target, timeout_seconds=arguments.timeout) as client:
-        for name, data in _pictures(arguments.images):
-            outcome = _ask(client, name, data, model, version)
-            outcomes.append(outcome)
-            if arguments.json:
-                print(json.dumps(_record(outcome), ensure_ascii=False), flush=True)  # noqa: T201
-    if arguments.csv:
-        _write_csv(outcomes)
-    elif not arguments.json and (answered := [_row(one) for one in outcomes if one.answer]):
-        header = ("image", "digit", "glyph", "confidence", "model", "warnings")
-        print(format_table(header, answered))  # noqa: T201
-    failed = [outcome for outcome in outcomes if outcome.error]
-    for outcome in failed:
-        complain("gurmukhi-classify", f"{outcome.name}: {outcome.error}")
+    try:
+        with DigitClient(arguments.target, timeout_seconds=arguments.timeout) as client:
+            for name in names:
+                outcomes.append(_ask(client, name, model, version))
+                if arguments.json:
+                    print(json.dumps(_record(outcomes[-1]), ensure_ascii=False), flush=True)  # noqa: T201
+    finally:  # also where the server fails half-way: what it has said is not lost
+        if arguments.csv:
+            _write_csv(outcomes)
+        elif not arguments.json and (answered := [_row(one) for one in outcomes if one.answer]):
+            header = ("image", "digit", "glyph", "confidence", "model", "warnings")
+            print(format_table(header, answered))  # noqa: T201
+        failed = [outcome for outcome in outcomes if outcome.error]
+        for outcome in failed:
+            complain("gurmukhi-classify", f"{outcome.name}: {outcome.error}")
     return DataError.exit_code if failed else 0
 
 
-def _pictures(arguments: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    for argument in arguments:
-        if argument == _STANDARD_INPUT:
-            yield _STANDARD_INPUT, sys.stdin.buffer.read()
-            continue
-        path = Path(argument)
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder")
-        files = [path] if not path.is_dir() else _picture_files(path)
-        for file in files:
-            yield str(file), file.read_bytes()
+def _picture_names(argument: str) -> list[str]:
+    path = Path(argument)
+    if argument == _STANDARD_INPUT:
+        return [argument]
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    return [str(file) for file in _picture_files(path)] if path.is_dir() else [argument]
 
 
 def _picture_files(folder: Path) -> list[Path]:
@@ -117,10 +115,14 @@ def _picture_files(folder: Path) -> list[Path]:
     return found
 
 
-def _ask(client: DigitClient, name: str, data: bytes, model: str, version: str) -> _Outcome:
+def _ask(client: DigitClient, name: str, model: str, version: str) -> _Outcome:
     """One bad picture spoils no other; a server that fails ends the command."""
-    picture: Picture = data
     noticed: tuple[str, ...] = ()
+    try:
+        data = sys.stdin.buffer.read() if name == _STANDARD_INPUT else Path(name).read_bytes()
+    except OSError as error:
+        return _Outcome(name, None, error.strerror or str(error))
+    picture: Picture = data
     try:
         if len(data) > _MAX_SENT_BYTES:
             reduced = decode(data)
