@@ -1,0 +1,159 @@
+"""Exported graphs give the native model's labels, whatever the kernel and the picture."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from gurmukhi.dataset import make_split
+from gurmukhi.errors import ParityError
+from gurmukhi.synthetic import synthetic_digits
+from trainer.augment import Augmentation
+from trainer.augmented_mlp import AugmentedMLPConfig, scaled_logits, train_augmented_mlp
+from trainer.augmented_svm import AugmentedSVMConfig, fit_augmented_svm
+from trainer.graph import finish_graph
+from trainer.mlp_graph import scale_pixels
+from trainer.model import MLPModel, Model, SVMModel
+from trainer.parity import Parity, check_parity, open_session, run_graph
+from trainer.recipes import RECIPES, Recipe, searched_recipes
+from trainer.selection import committed_selection
+from trainer.svm import PUBLISHED_SVMS, SVMConfig, fit_svm
+from trainer.svm import scale_pixels as scale_for_svm
+
+KERNELS: dict[str, SVMConfig] = {
+    **PUBLISHED_SVMS,
+    "poly of degree 5": SVMConfig(kernel="poly", gamma=1 / 512, degree=5, coef0=1.0),
+    "narrow rbf": SVMConfig(kernel="rbf", gamma=1 / 512, C=10),
+    "rbf that all but vanishes": SVMConfig(kernel="rbf", gamma=0.4),
+    "sigmoid with an offset": SVMConfig(kernel="sigmoid", gamma=1 / 2048, coef0=-1.0, C=10),
+}
+HAND = Augmentation(rotation=15, shear=0.2, scale=0.15, shift=2, elastic=1.2, pen=0.6)
+
+
+def pictures(count: int = 300) -> dict[str, NDArray[np.uint8]]:
+    """Digits as they are, all greys, and blank ones: distances from zero to the largest."""
+    rng = np.random.default_rng(0)
+    drawn, _ = synthetic_digits(count, 8)
+    grey = rng.integers(0, 256, (count, 32, 32)).astype(np.uint8)
+    return {
+        "drawn": drawn,
+        "fitted": synthetic_digits(100, 7)[0],
+        "grey": grey,
+        "specks": np.where(grey < 100, 0, 255).astype(np.uint8),
+        "blank": np.stack([np.full((32, 32), value, np.uint8) for value in (0, 127, 128, 255)]),
+    }
+
+
+def hold(model: Model) -> Parity:
+    return check_parity(finish_graph(model.export()), model, pictures())[0]
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_every_kernel_is_exact(name: str) -> None:
+    machine = fit_svm(KERNELS[name], *synthetic_digits(100, 7))
+    parity = hold(SVMModel(machine))
+    assert parity.near_ties == ()
+
+
+def test_a_calibrated_machine_gives_probabilities_and_the_same_labels() -> None:
+    config = AugmentedSVMConfig(machine=PUBLISHED_SVMS["svm-poly"], augmentation=HAND, copies=2)
+    machine = fit_augmented_svm(config, *synthetic_digits(100, 7), seed=0)
+    plain, calibrated = SVMModel(machine), SVMModel(machine, (1.2, 0.7))
+    hold(calibrated)
+    session = open_session(finish_graph(calibrated.export()))
+    answers = run_graph(session, pictures()["drawn"])
+    assert answers.probabilities is not None
+    assert np.allclose(answers.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.array_equal(answers.digits, plain.answer(pictures()["drawn"]).digits)
+
+
+def test_native_labels_are_those_of_predict_and_scores_those_of_the_decision_function() -> None:
+    machine = fit_svm(PUBLISHED_SVMS["svm-rbf"], *synthetic_digits(100, 7))
+    for images in pictures().values():
+        answers = SVMModel(machine).answer(images)
+        pixels = scale_for_svm(images)
+        assert np.array_equal(answers.digits, machine.predict(pixels))
+        assert np.array_equal(answers.scores, machine.decision_function(pixels).astype(np.float32))
+
+
+def test_coefficients_are_spread_by_constants_that_a_runtime_folds() -> None:
+    machine = fit_svm(PUBLISHED_SVMS["svm-poly"], *synthetic_digits(100, 7))
+    graph = finish_graph(SVMModel(machine).export())
+    vectors = int(machine.n_support_.sum())
+    assert len(graph) < 128 * vectors + 80 * vectors + 20_000
+
+
+def test_a_linear_graph_holds_no_training_image() -> None:
+    images, labels = synthetic_digits(100, 7)
+    machine = fit_svm(PUBLISHED_SVMS["svm-linear"], images, labels)
+    graph = onnx.load_from_string(finish_graph(SVMModel(machine).export()))
+    shapes = {tuple(part.dims) for part in graph.graph.initializer}
+    assert (1024, 45) in shapes
+    assert not any(len(machine.support_vectors_) in shape for shape in shapes)
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Sequential:
+    config = AugmentedMLPConfig(
+        hidden=(32, 16), augmentation=HAND, epochs=5, batch_size=50, rejects=0.2
+    )
+    return train_augmented_mlp(config, *synthetic_digits(300, 7), seed=0)
+
+
+def test_a_folded_network_is_plain_and_its_graph_equal(network: torch.nn.Sequential) -> None:
+    assert {type(layer) for layer in network} == {
+        torch.nn.Linear,
+        torch.nn.ReLU,
+        torch.nn.LogSoftmax,
+    }
+    hold(MLPModel(network))
+
+
+def test_training_learns_and_repeats(network: torch.nn.Sequential) -> None:
+    config = AugmentedMLPConfig(
+        hidden=(32, 16), augmentation=HAND, epochs=5, batch_size=50, rejects=0.2
+    )
+    images, labels = synthetic_digits(300, 7)
+    again = train_augmented_mlp(config, images, labels, seed=0)
+    inputs = scale_pixels(torch.from_numpy(images))
+    with torch.inference_mode():
+        scores = network(inputs)
+        assert torch.equal(scores, again(inputs))
+    assert (scores.argmax(dim=1).numpy() == labels).mean() > 0.5
+
+
+def test_temperature_keeps_labels_and_changes_confidence(network: torch.nn.Sequential) -> None:
+    inputs = scale_pixels(torch.from_numpy(pictures()["drawn"]))
+    with torch.inference_mode():
+        before, after = network(inputs), scaled_logits(network, 2.0)(inputs)
+    assert torch.equal(before.argmax(dim=1), after.argmax(dim=1))
+    assert (after.max(dim=1).values >= before.max(dim=1).values).all()
+
+
+def test_a_graph_of_another_model_is_refused() -> None:
+    images, labels = synthetic_digits(100, 7)
+    one = SVMModel(fit_svm(PUBLISHED_SVMS["svm-linear"], images, labels))
+    other = SVMModel(fit_svm(PUBLISHED_SVMS["svm-sigmoid"], images, labels))
+    with pytest.raises(ParityError, match="differs from the native model"):
+        check_parity(finish_graph(one.export()), other, pictures())
+
+
+def every_recipe() -> list[Any]:
+    recipes: list[Recipe] = [*RECIPES, *searched_recipes(committed_selection())]
+    return [pytest.param(one, id=f"{one.name}/{one.version}") for one in recipes]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("recipe", every_recipe())
+def test_every_version_is_exact_on_a_hundred_thousand_images(recipe: Recipe) -> None:
+    images, labels = synthetic_digits(1000, 1)
+    train = make_split(images, labels, map(str, range(1000)))
+    model = recipe.fit(train, 0, lambda word: None)
+    graph = finish_graph(model.export())
+    for start in range(0, 100_000, 10_000):
+        batch, _ = synthetic_digits(10_000, 9, start=start)
+        check_parity(graph, model, {"synthetic": batch})
