@@ -92,6 +92,7 @@ def command(arguments: argparse.Namespace) -> int:
         hidden=(512, 256), augmentation=Augmentation(), epochs=arguments.epochs
     )
     images, labels = synthetic_digits(arguments.images, _SEED)
+    torch.set_num_threads(1)  # threads that share so small a batch mostly wait
     with progress("train", config.epochs, quiet=arguments.quiet) as shown:
         network = train_augmented_mlp(
             config,
