@@ -17,6 +17,7 @@ from gurmukhi.bundle import (
 )
 from gurmukhi.command import whole_number
 from gurmukhi.dataset import Split
+from gurmukhi.errors import DataError
 from gurmukhi.evaluation import Evaluation
 from gurmukhi.sources import DATA_HELP, find_source
 from gurmukhi.synthetic import synthetic_digits
@@ -77,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--parity-images",
-        type=whole_number(10),
+        type=whole_number(10, 1_000_000),
         default=10_000,
         metavar="N",
         help="synthetic images in the parity gate, beside all real ones (default: %(default)s)",
@@ -92,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def command(arguments: argparse.Namespace) -> int:
     """Fit, check and publish; print a table."""
+    _check_repository(arguments.models)
     source = find_source(arguments.data)
     train, test = source.split("train"), source.split("test")
     recipes = [
@@ -113,6 +115,15 @@ def command(arguments: argparse.Namespace) -> int:
     print(format_table(_HEADER, rows))  # noqa: T201
     print(f"published in {arguments.models}")  # noqa: T201
     return 0
+
+
+def _check_repository(models: Path) -> None:
+    """Refuse before minutes of fitting what could not be published into; raises DataError."""
+    place = next(path for path in (models, *models.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise DataError(f"--models {models}: {place} is a file, not a folder")
+    if not os.access(place, os.W_OK):
+        raise DataError(f"--models {models}: {place} may not be written to")
 
 
 def _all_recipes() -> list[Recipe]:

@@ -17,7 +17,9 @@ def write_triton_config(folder: Path, manifest: Manifest) -> None:
     text = "\n".join(
         [
             f'name: "{manifest.name}"',
-            f'platform: "{manifest.platform}"',
+            # Triton's own word; the manifest's `onnx_onnxv1` is the protocol's, which it refuses.
+            'backend: "onnxruntime"',
+            'platform: "onnxruntime_onnx"',
             "max_batch_size: 0",
             *(_tensor("input", spec) for spec in manifest.inputs),
             *(_tensor("output", spec) for spec in manifest.outputs),
