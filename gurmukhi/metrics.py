@@ -1,4 +1,4 @@
-"""Score predicted labels: accuracy, class-wise accuracy, confusion matrix, and how sure they are."""
+"""Score predicted labels: accuracy, confusion matrix, and how sure these figures are."""
 
 import math
 from typing import Final

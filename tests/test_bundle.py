@@ -99,16 +99,17 @@ def test_a_missing_key_is_named(bundle: Path, key: str) -> None:
         read_bundle(bundle)
 
 
-@pytest.mark.parametrize("value", [None, 7.5, [], {"a": 1}, "x", True, [[]], -1])
 @pytest.mark.parametrize("key", REQUIRED)
-def test_a_value_of_the_wrong_type_is_refused(bundle: Path, key: str, value: Any) -> None:
-    manifest = json.loads((bundle / MANIFEST).read_text())
-    right = type(manifest[key])
-    if isinstance(value, right) or (right is float and isinstance(value, int | float)):
-        pytest.skip("of the right type")
-    edit_json(bundle / MANIFEST, lambda record: record.update({key: value}))
-    with pytest.raises(BundleError):
-        read_bundle(bundle)
+def test_a_value_of_the_wrong_type_is_refused(bundle: Path, key: str) -> None:
+    sound = (bundle / MANIFEST).read_text()
+    right: type = type(json.loads(sound)[key])
+    values: list[Any] = [None, 7.5, [], {"a": 1}, "x", True, [[]], -1]
+    for value in values:
+        if isinstance(value, right) or (right is float and isinstance(value, int)):
+            continue  # of the right type, or a number that another test refuses
+        (bundle / MANIFEST).write_text(json.dumps({**json.loads(sound), key: value}))
+        with pytest.raises(BundleError):
+            read_bundle(bundle)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), -1e-9, 1.5, "0.1", True])

@@ -21,6 +21,7 @@ from gurmukhi.evaluation import Evaluation
 from gurmukhi.labels import GLYPHS
 from gurmukhi.metrics import class_wise_accuracy
 from gurmukhi.sources import SyntheticSource
+from trainer.__main__ import main
 
 QUICK = ("--data", "synthetic", "--versions", "1", "--parity-images", "200")
 MODELS = ["mlp", "svm-linear", "svm-poly", "svm-rbf", "svm-sigmoid"]
@@ -127,30 +128,34 @@ def test_triton_reads_the_configuration(models: Path) -> None:
         ("--versions", "3"),
     ],
 )
-def test_a_wrong_flag_is_64(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    done = fit(tmp_path / "models", *flags)
-    assert done.returncode == 64
-    assert len(done.stderr.splitlines()) == 1
+def test_a_wrong_flag_is_64(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", "--models", str(tmp_path / "models"), *flags])
+    assert ended.value.code == 64
+    assert len(capsys.readouterr().err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_repository_that_is_a_file_is_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+def test_a_repository_that_is_a_file_is_refused_before_anything_is_fitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("precious")
     for target in (tmp_path / "file", tmp_path / "file" / "models"):
-        done = fit(target)
-        assert done.returncode == 4
-        assert len(done.stderr.splitlines()) == 1
-        assert "is a file, not a folder" in done.stderr
+        assert main(["fit", "--models", str(target), *QUICK]) == 4
+        errors = capsys.readouterr().err
+        assert len(errors.splitlines()) == 1
+        assert "is a file, not a folder" in errors
     assert (tmp_path / "file").read_text() == "precious"
 
 
-def test_bad_data_is_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+def test_bad_data_is_refused_before_anything_is_fitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
-    done = run_command(
-        "trainer", "fit", "--models", str(tmp_path / "m"), "--data", str(tmp_path / "empty")
-    )
-    assert done.returncode == 4
-    assert len(done.stderr.splitlines()) == 1
+    assert main(["fit", "--models", str(tmp_path / "m"), "--data", str(tmp_path / "empty")]) == 4
+    assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "m").exists()
 
 
