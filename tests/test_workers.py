@@ -1,12 +1,15 @@
 """Tasks run in processes of their own, and none of these outlives what it was started for."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import worker_tasks
+from conftest import ROOT
 
 from gurmukhi.errors import ParityError
 from trainer.workers import WorkerError, run_tasks
@@ -99,3 +102,23 @@ def test_no_more_processes_than_tasks_are_started(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         list(run_tasks(worker_tasks.wait_long, [tmp_path], jobs=4, on_word=leave))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_no_worker_sees_an_interrupt_even_while_it_starts() -> None:
+    code = (
+        "import worker_tasks\n"
+        "from trainer.workers import run_tasks\n"
+        "tasks = run_tasks(worker_tasks.is_interruptible, [0, 1], jobs=2, on_word=print)\n"
+        "if __name__ == '__main__':\n"
+        "    print([result for _, result in tasks])\n"
+    )
+    done = subprocess.run(  # a process of its own, as the first start is the odd one
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "[False, False]\n"

@@ -36,3 +36,7 @@ def wait_long(task: Path, tell: Tell) -> None:
 
 def threads_of_libraries(task: str, tell: Tell) -> str:
     return os.environ[task]
+
+
+def is_interruptible(task: None, tell: Tell) -> bool:
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

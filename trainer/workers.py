@@ -6,6 +6,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -103,6 +104,8 @@ def _death_of(process: Any) -> WorkerError:
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Have processes that are started inside never see Ctrl-C, not even while they import."""
+    # The first start starts this too, and that unblocks the signal again.
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
