@@ -1,9 +1,12 @@
 """Carry NumPy arrays in Open Inference tensors, raw or typed.
 
+A BYTES tensor is an array of `bytes` objects; raw, each element follows its length in 4 bytes.
+
 Source: Open Inference Protocol v2, "Tensor Data" (github.com/kserve/open-inference-protocol).
 """
 
 import math
+import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,37 +16,50 @@ from numpy.typing import NDArray
 from gurmukhi.errors import TensorError
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 
+BYTES: Final = "BYTES"
+_LENGTH: Final = struct.Struct("<I")
+
 # datatype -> dtype on the wire (little-endian), the field of typed contents (FP16 has none)
-_DATATYPES: Final[dict[str, tuple[str, str | None]]] = {
-    "BOOL": ("?", "bool_contents"),
-    "UINT8": ("u1", "uint_contents"),
-    "UINT16": ("<u2", "uint_contents"),
-    "UINT32": ("<u4", "uint_contents"),
-    "UINT64": ("<u8", "uint64_contents"),
-    "INT8": ("i1", "int_contents"),
-    "INT16": ("<i2", "int_contents"),
-    "INT32": ("<i4", "int_contents"),
-    "INT64": ("<i8", "int64_contents"),
-    "FP16": ("<f2", None),
-    "FP32": ("<f4", "fp32_contents"),
-    "FP64": ("<f8", "fp64_contents"),
+_DATATYPES: Final[dict[str, tuple[np.dtype[Any], str | None]]] = {
+    "BOOL": (np.dtype("?"), "bool_contents"),
+    "UINT8": (np.dtype("u1"), "uint_contents"),
+    "UINT16": (np.dtype("<u2"), "uint_contents"),
+    "UINT32": (np.dtype("<u4"), "uint_contents"),
+    "UINT64": (np.dtype("<u8"), "uint64_contents"),
+    "INT8": (np.dtype("i1"), "int_contents"),
+    "INT16": (np.dtype("<i2"), "int_contents"),
+    "INT32": (np.dtype("<i4"), "int_contents"),
+    "INT64": (np.dtype("<i8"), "int64_contents"),
+    "FP16": (np.dtype("<f2"), None),
+    "FP32": (np.dtype("<f4"), "fp32_contents"),
+    "FP64": (np.dtype("<f8"), "fp64_contents"),
+    BYTES: (np.dtype("O"), "bytes_contents"),
 }
 _CONTENTS: Final = tuple(field.name for field in pb.InferTensorContents.DESCRIPTOR.fields)
-_BY_DTYPE: Final = {np.dtype(dtype): name for name, (dtype, _) in _DATATYPES.items()}
+_BY_DTYPE: Final = {
+    swapped: name
+    for name, (dtype, _) in _DATATYPES.items()
+    for swapped in (dtype, dtype.newbyteorder())
+}
 
 
 def datatype_of(array: NDArray[Any]) -> str:
     """The protocol's name for an array's dtype; raises TensorError."""
     try:
-        return _BY_DTYPE[array.dtype.newbyteorder("=")]
+        return _BY_DTYPE[array.dtype]
     except KeyError:
         raise TensorError(f"no Open Inference datatype carries {array.dtype}") from None
 
 
 def from_raw(datatype: str, shape: Sequence[int], raw: bytes) -> NDArray[Any]:
-    """Read little-endian, row-major bytes as an array that shares them; raises TensorError."""
-    dtype = np.dtype(_datatype(datatype)[0])
+    """Read little-endian, row-major bytes as an array; raises TensorError.
+
+    The array shares the bytes, unless it is one of BYTES.
+    """
+    dtype, _ = _datatype(datatype)
     count = _element_count(shape)
+    if datatype == BYTES:
+        return _shaped(_split(raw, count, shape), shape)
     if len(raw) != count * dtype.itemsize:
         raise TensorError(
             f"raw contents have {len(raw)} bytes; {datatype} of shape {_show(shape)} "
@@ -63,7 +79,7 @@ def from_contents(
     The field must be the one that goes with the datatype, the others empty, and every value
     within the datatype's range.
     """
-    dtype_name, field = _datatype(datatype)
+    dtype, field = _datatype(datatype)
     if field is None:
         raise TensorError(f"{datatype} has no typed contents; send it as raw contents")
     for other in _CONTENTS:
@@ -75,7 +91,6 @@ def from_contents(
         raise TensorError(
             f"{field} has {len(values)} values; {datatype} of shape {_show(shape)} has {count}"
         )
-    dtype = np.dtype(dtype_name)
     wide = np.array(values, dtype=_field_dtype(field, dtype))
     if dtype.kind in "iu" and wide.dtype != dtype and count:
         limits = np.iinfo(dtype)
@@ -88,9 +103,11 @@ def from_contents(
 
 
 def to_raw(array: NDArray[Any]) -> bytes:
-    """The bytes of an array as raw contents: little-endian, row-major."""
-    datatype_of(array)
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+    """The bytes of an array as raw contents: little-endian, row-major; raises TensorError."""
+    datatype = datatype_of(array)
+    if datatype == BYTES:
+        return b"".join(_LENGTH.pack(len(element)) + element for element in _elements(array))
+    return array.astype(_DATATYPES[datatype][0], copy=False).tobytes()
 
 
 def to_contents(array: NDArray[Any]) -> pb.InferTensorContents:
@@ -100,11 +117,51 @@ def to_contents(array: NDArray[Any]) -> pb.InferTensorContents:
     if field is None:
         raise TensorError(f"{datatype} has no typed contents; send it as raw contents")
     contents = pb.InferTensorContents()
-    getattr(contents, field).extend(array.ravel().tolist())
+    values = _elements(array) if datatype == BYTES else array.ravel().tolist()
+    getattr(contents, field).extend(values)
     return contents
 
 
-def _datatype(name: str) -> tuple[str, str | None]:
+def _split(raw: bytes, count: int, shape: Sequence[int]) -> NDArray[Any]:
+    """The elements of raw BYTES contents, (count,); never more than `count` are held."""
+    elements: list[bytes] = []
+    position = 0
+    while position < len(raw):
+        if len(elements) == count:
+            raise TensorError(
+                f"raw contents have {len(raw) - position} bytes past the {count} elements "
+                f"of BYTES of shape {_show(shape)}"
+            )
+        start = position + _LENGTH.size
+        if start > len(raw):
+            raise TensorError(f"raw contents end inside the length of element {len(elements)}")
+        (length,) = _LENGTH.unpack_from(raw, position)
+        position = start + length
+        if position > len(raw):
+            raise TensorError(
+                f"element {len(elements)} of raw contents has {length} bytes by its length, "
+                f"but {len(raw) - start} are left"
+            )
+        elements.append(raw[start:position])
+    if len(elements) != count:
+        raise TensorError(
+            f"raw contents have {len(elements)} elements; BYTES of shape {_show(shape)} has {count}"
+        )
+    array = np.empty(count, dtype=object)
+    array[:] = elements
+    return array
+
+
+def _elements(array: NDArray[Any]) -> list[bytes]:
+    elements: list[bytes] = array.ravel().tolist()
+    for element in elements:
+        if not isinstance(element, bytes):
+            kind = type(element).__name__
+            raise TensorError(f"no Open Inference datatype carries an object of type {kind}")
+    return elements
+
+
+def _datatype(name: str) -> tuple[np.dtype[Any], str | None]:
     try:
         return _DATATYPES[name]
     except KeyError:
@@ -114,8 +171,9 @@ def _datatype(name: str) -> tuple[str, str | None]:
 
 
 def _element_count(shape: Sequence[int]) -> int:
-    if any(size < 0 for size in shape):
-        raise TensorError(f"shape {_show(shape)} has a negative dimension")
+    for size in shape:
+        if size < 0:
+            raise TensorError(f"shape {_show(shape)} has a negative dimension")
     return math.prod(shape)  # Python's integers do not overflow
 
 

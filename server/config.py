@@ -233,7 +233,7 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
 
 def flag_names(parser: Parser) -> list[str]:
     """The flags of `gurmukhi-serve`, for the documentation's test."""
-    return [action.option_strings[-1] for action in parser._actions if action.option_strings]
+    return [action.option_strings[0] for action in parser._actions if action.option_strings]
 
 
 def _variable(name: str) -> str:

@@ -4,27 +4,25 @@ Source: github.com/kserve/open-inference-protocol, specification/protocol/infere
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import gurmukhi
 from gurmukhi.bundle import TensorSpec
-from gurmukhi.errors import TensorError
-from gurmukhi.image import SIDE
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
-from gurmukhi.tensor import datatype_of, from_contents, from_raw, to_contents, to_raw
 from server.errors import InvalidRequest, NotFound
-from server.model import Model, Prediction
+from server.inference_input import ALSO_ACCEPTED, read_images
+from server.inference_output import respond, wanted_outputs
+from server.inference_parameters import obey_parameters
+from server.model import Model
 from server.predictor import Predictor
 from server.repository import Repository
 from server.service import Call, Method
+from server.triton_service import TritonService
 
 SERVER_NAME: Final = "gurmukhi-serve"
-_INPUT: Final = "pixels"
-_DATATYPE: Final = "UINT8"
+# Triton's names for what a request may ask for; TritonService adds its own.
+_EXTENSIONS: Final = ("classification", "parameters")
 
 
 class InferenceService:
@@ -39,11 +37,13 @@ class InferenceService:
         *,
         max_batch_size: int,
         is_ready: Callable[[], bool],
+        triton: TritonService,
     ) -> None:
         self._repository = repository
         self._predictor = predictor
         self._max_batch_size = max_batch_size
         self._is_ready = is_ready
+        self._extensions = (*_EXTENSIONS, *triton.extensions)
         self.methods: Mapping[str, Method] = {
             "ServerLive": Method(pb.ServerLiveRequest, self.server_live),
             "ServerReady": Method(pb.ServerReadyRequest, self.server_ready),
@@ -51,6 +51,7 @@ class InferenceService:
             "ServerMetadata": Method(pb.ServerMetadataRequest, self.server_metadata),
             "ModelMetadata": Method(pb.ModelMetadataRequest, self.model_metadata),
             "ModelInfer": Method(pb.ModelInferRequest, self.model_infer, is_work=True),
+            **triton.methods,
         }
 
     def server_live(self, request: pb.ServerLiveRequest, call: Call) -> pb.ServerLiveResponse:
@@ -72,8 +73,10 @@ class InferenceService:
     def server_metadata(
         self, request: pb.ServerMetadataRequest, call: Call
     ) -> pb.ServerMetadataResponse:
-        """Name the server and its version."""
-        return pb.ServerMetadataResponse(name=SERVER_NAME, version=gurmukhi.__version__)
+        """Name the server, its version and the extensions that it offers."""
+        return pb.ServerMetadataResponse(
+            name=SERVER_NAME, version=gurmukhi.__version__, extensions=self._extensions
+        )
 
     def model_metadata(
         self, request: pb.ModelMetadataRequest, call: Call
@@ -93,98 +96,27 @@ class InferenceService:
                 "accuracy": f"{manifest.accuracy:.6f}",
                 "data_source": manifest.data.source,
                 "test_sha256": manifest.data.test_sha256,
+                "also_accepted": ALSO_ACCEPTED,
             },
         )
 
     def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """Run a model; the reply is raw where the request was, and typed where it was."""
         model = self._find(request.model_name, request.model_version, "model_name")
-        names = _requested_outputs(request.outputs, model.manifest.outputs)
+        if request.parameters:
+            obey_parameters(request, call)
+        wanted = wanted_outputs(request, model)
         started = time.perf_counter()
-        pixels = self._read_pixels(request)
-        prediction = self._predictor.predict(model, pixels, call, time.perf_counter() - started)
-        return _respond(request, model, prediction, names)
+        images = read_images(request, call, self._max_batch_size)
+        prediction = self._predictor.predict(
+            model, images.pixels, call, time.perf_counter() - started
+        )
+        return respond(request, model, prediction, wanted, images.warnings)
 
     def _find(self, name: str, version: str, field: str) -> Model:
         if not name:  # unlike DigitService, the protocol has no default model
             raise InvalidRequest(field, "is empty; expected the name of a model")
         return self._repository.find(name, version)
-
-    def _read_pixels(self, request: pb.ModelInferRequest) -> NDArray[np.uint8]:
-        """(N, 32, 32) from the one input; raises InvalidRequest."""
-        if len(request.inputs) != 1 or request.inputs[0].name != _INPUT:
-            names = ", ".join(f"{tensor.name[:32]!r}" for tensor in request.inputs[:8]) or "none"
-            raise InvalidRequest("inputs", f"are {names}; expected {_INPUT!r} alone")
-        tensor = request.inputs[0]
-        if tensor.datatype != _DATATYPE:
-            raise InvalidRequest(
-                "inputs[0].datatype", f"is {tensor.datatype[:16]!r}; expected {_DATATYPE}"
-            )
-        shape = tuple(tensor.shape)
-        if shape[1:] not in ((SIDE, SIDE), (SIDE * SIDE,)):
-            raise InvalidRequest(
-                "inputs[0].shape",
-                f"is {list(shape[:8])}; expected [N,{SIDE},{SIDE}] or [N,{SIDE * SIDE}]",
-            )
-        if not 1 <= shape[0] <= self._max_batch_size:
-            raise InvalidRequest(
-                "inputs[0].shape",
-                f"is {list(shape)}; expected 1 to {self._max_batch_size} images",
-            )
-        return _read_tensor(request, tensor).reshape(-1, SIDE, SIDE)
-
-
-def _read_tensor(
-    request: pb.ModelInferRequest, tensor: pb.ModelInferRequest.InferInputTensor
-) -> NDArray[Any]:
-    raw = request.raw_input_contents
-    try:
-        if not raw:
-            return from_contents(tensor.datatype, tensor.shape, tensor.contents)
-        if tensor.HasField("contents"):
-            raise InvalidRequest(
-                "inputs[0].contents", "is given beside raw_input_contents; expected one of them"
-            )
-        if len(raw) != 1:
-            raise InvalidRequest("raw_input_contents", f"has {len(raw)} entries for 1 input")
-        return from_raw(tensor.datatype, tensor.shape, raw[0])
-    except TensorError as error:
-        raise InvalidRequest("raw_input_contents" if raw else "inputs[0]", str(error)) from error
-
-
-def _requested_outputs(
-    requested: Sequence[pb.ModelInferRequest.InferRequestedOutputTensor],
-    offered: Sequence[TensorSpec],
-) -> list[str]:
-    names = [spec.name for spec in offered]
-    if not requested:
-        return names
-    wanted = [output.name for output in requested]
-    for index, name in enumerate(wanted):
-        if name not in names:
-            raise InvalidRequest(
-                f"outputs[{index}].name", f"is {name[:32]!r}; expected one of {', '.join(names)}"
-            )
-        if name in wanted[:index]:
-            raise InvalidRequest(f"outputs[{index}].name", f"{name!r} is requested twice")
-    return wanted
-
-
-def _respond(
-    request: pb.ModelInferRequest, model: Model, prediction: Prediction, names: Sequence[str]
-) -> pb.ModelInferResponse:
-    response = pb.ModelInferResponse(
-        model_name=model.name, model_version=model.version, id=request.id
-    )
-    raw = bool(request.raw_input_contents)
-    for name in names:
-        array = prediction.output(name)
-        output = response.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
-        if raw:
-            response.raw_output_contents.append(to_raw(array))
-        else:
-            output.contents.CopyFrom(to_contents(array))
-    return response
 
 
 def _tensor_metadata(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:

@@ -20,7 +20,9 @@ from server.policy import Key
 from server.predictor import Predictor
 from server.replica import Failures, LocalReplica
 from server.repository import Catalogue, Repository
+from server.statistics import MetricStatistics
 from server.tokens import Tokens
+from server.triton_service import TritonService
 
 
 class ServingProcess:
@@ -59,6 +61,13 @@ class ServingProcess:
                 predictor,
                 max_batch_size=config.max_batch_size,
                 is_ready=self.ready.is_set,
+                triton=TritonService(
+                    self.repository,
+                    control,
+                    MetricStatistics(registry),
+                    max_batch_size=config.max_batch_size,
+                    instances=config.threads,
+                ),
             ),
             self._health,
         )

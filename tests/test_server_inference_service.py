@@ -7,12 +7,11 @@ import grpc
 import numpy as np
 import pytest
 from conftest import RunningServer
-from numpy.typing import NDArray
+from inferring import outputs_of, raw_request, refusal, typed_request
 
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
 from gurmukhi.synthetic import synthetic_digits
-from gurmukhi.tensor import from_contents, from_raw, to_contents
 
 IMAGES, _ = synthetic_digits(20, 78)
 MODELS = ("mlp", "svm-linear", "svm-poly", "svm-rbf", "svm-sigmoid")
@@ -24,46 +23,20 @@ def stub(server: RunningServer) -> Iterator[GRPCInferenceServiceStub]:
         yield GRPCInferenceServiceStub(channel)
 
 
-def raw_request(
-    images: NDArray[np.uint8], model: str = "mlp", **fields: Any
-) -> pb.ModelInferRequest:
-    request = pb.ModelInferRequest(
-        model_name=model, raw_input_contents=[images.tobytes()], **fields
-    )
-    request.inputs.add(name="pixels", datatype="UINT8", shape=images.shape)
-    return request
-
-
-def typed_request(images: NDArray[np.uint8], model: str = "mlp") -> pb.ModelInferRequest:
-    request = pb.ModelInferRequest(model_name=model)
-    tensor = request.inputs.add(name="pixels", datatype="UINT8", shape=images.shape)
-    tensor.contents.CopyFrom(to_contents(images))
-    return request
-
-
-def raw_outputs(response: pb.ModelInferResponse) -> dict[str, NDArray[Any]]:
-    return {
-        output.name: from_raw(output.datatype, output.shape, raw)
-        for output, raw in zip(response.outputs, response.raw_output_contents, strict=True)
-    }
-
-
-def refusal(stub: GRPCInferenceServiceStub, request: pb.ModelInferRequest) -> str:
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.ModelInfer(request, timeout=5)
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    return str(caught.value.details())
-
-
 def test_the_server_is_live_and_ready(stub: GRPCInferenceServiceStub) -> None:
     assert stub.ServerLive(pb.ServerLiveRequest(), timeout=5).live
     assert stub.ServerReady(pb.ServerReadyRequest(), timeout=5).ready
 
 
-def test_server_metadata_names_the_server(stub: GRPCInferenceServiceStub) -> None:
+def test_server_metadata_names_the_server_and_its_extensions(
+    stub: GRPCInferenceServiceStub,
+) -> None:
     reply = stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=5)
     assert reply.name == "gurmukhi-serve"
     assert reply.version
+    assert sorted(reply.extensions) == [
+        *("classification", "model_configuration", "model_repository", "parameters", "statistics")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,10 +75,9 @@ def test_raw_and_typed_requests_get_the_same_answer_each_in_its_encoding(
     typed = stub.ModelInfer(typed_request(IMAGES, name), timeout=5)
     assert not typed.raw_output_contents
     assert not any(output.HasField("contents") for output in raw.outputs)
-    arrays = raw_outputs(raw)
-    for output in typed.outputs:
-        values = from_contents(output.datatype, output.shape, output.contents)
-        np.testing.assert_array_equal(values, arrays[output.name])
+    arrays = outputs_of(raw)
+    for output, values in outputs_of(typed).items():
+        np.testing.assert_array_equal(values, arrays[output])
 
 
 def test_flat_images_get_the_answer_of_square_ones(stub: GRPCInferenceServiceStub) -> None:
@@ -149,7 +121,8 @@ def test_raw_and_typed_contents_are_never_mixed(stub: GRPCInferenceServiceStub) 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"name": "image"}, "expected 'pixels' alone"),
+        ({"name": "picture"}, "are 'picture'; expected 'pixels' or 'image' alone"),
+        ({"name": "image"}, "expected BYTES for 'image'"),
         ({"datatype": "FP64"}, "inputs[0].datatype"),
         ({"datatype": "uint8"}, "inputs[0].datatype"),
         ({"shape": [1, 32, 31]}, "expected [N,32,32]"),

@@ -142,7 +142,7 @@ def test_half_floats_have_no_typed_contents() -> None:
         to_contents(np.zeros(1, np.float16))
 
 
-@pytest.mark.parametrize("datatype", ["", "uint8", "BYTES", "FP8", "A" * 10_000])
+@pytest.mark.parametrize("datatype", ["", "uint8", "STRING", "FP8", "A" * 10_000])
 def test_an_unknown_datatype_is_named_in_short(datatype: str) -> None:
     with pytest.raises(TensorError, match="unknown datatype") as caught:
         from_raw(datatype, [1], b"x")

@@ -38,6 +38,19 @@ _COMMANDS: Final = {
         "Measure every model under corruptions, and its doubt at pictures of no digit.",
         ("gurmukhi-train robustness --models models/ --out robustness/",),
     ),
+    "study": _Command(
+        "trainer.study.command",
+        "Reproduce the published tables, and compare with what was published.",
+        (
+            "gurmukhi-train study gurmukhi --seeds 20",
+            "gurmukhi-train study mnist --out studies/",
+        ),
+    ),
+    "backprop": _Command(
+        "trainer.backprop_command",
+        "Back-propagation by hand, checked against autograd and finite differences.",
+        ("gurmukhi-train backprop",),
+    ),
     "synthetic": _Command(
         "trainer.synthetic_report",
         "Measure what a model trained on nothing but drawn digits is worth on real ones.",

@@ -1,0 +1,54 @@
+"""The parameters of a ModelInferRequest that concern the request as a whole.
+
+Triton reserves some names; of those, what these models cannot do is refused, rather than ignored.
+Any other name is free for the caller, and has no effect. Source: Triton's "Parameters Extension"
+(docs/protocol/extension_parameters.md).
+
+=====================================  ==========================================================
+`timeout` (int64, microseconds)        the longest wait in the queue; past it the call is dropped
+`priority` (int64 or uint64)           no effect: there is one queue, as in Triton by default
+`sequence_id`, `_start`, `_end`        refused where set: the models keep no state
+`triton_enable_empty_final_response`   no effect: every request has one response
+`triton_…`, any other                  refused, as Triton does
+=====================================  ==========================================================
+"""
+
+from typing import Final
+
+from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from server.errors import DeadlinePassed, InvalidRequest
+from server.service import Call
+
+_KINDS: Final = {
+    "timeout": ("int64_param",),
+    "priority": ("int64_param", "uint64_param"),
+    "sequence_id": ("int64_param", "string_param"),
+    "sequence_start": ("bool_param",),
+    "sequence_end": ("bool_param",),
+    "triton_enable_empty_final_response": ("bool_param",),
+}
+
+
+def obey_parameters(request: pb.ModelInferRequest, call: Call) -> None:
+    """Do what a request's parameters say; raises InvalidRequest or DeadlinePassed."""
+    for name, parameter in request.parameters.items():
+        kinds = _KINDS.get(name)
+        if kinds is None:
+            if name.startswith("triton_"):
+                raise InvalidRequest(
+                    f"parameters[{name[:64]}]", "is unknown; names that begin triton_ are Triton's"
+                )
+            continue
+        field = f"parameters[{name}]"
+        kind = parameter.WhichOneof("parameter_choice")
+        if kind not in kinds:
+            raise InvalidRequest(field, f"is no {' or '.join(kinds)}")
+        value = getattr(parameter, kind)
+        if name.startswith("sequence_") and value:
+            raise InvalidRequest(field, "is set, but the models keep no state between requests")
+        if name in ("timeout", "priority") and value < 0:
+            raise InvalidRequest(field, f"is {value}; expected 0 or more")
+        if name == "timeout" and 0 < value < call.queued_seconds * 1e6:
+            raise DeadlinePassed(
+                f"waited {call.queued_seconds * 1e6:.0f} µs in the queue; its timeout is {value} µs"
+            )

@@ -1,0 +1,227 @@
+"""Triton's extensions over a real channel to a real server, and their names on the wire."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from conftest import RunningServer, serving
+from google.protobuf.descriptor import Descriptor, EnumDescriptor
+from inferring import raw_request
+
+from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
+from gurmukhi.synthetic import synthetic_digits
+
+IMAGES, _ = synthetic_digits(7, 83)
+MODELS = ("mlp", "svm-linear", "svm-poly", "svm-rbf", "svm-sigmoid")
+
+# Prints what tritonclient declares, as `declared` below does for ours.
+THEIRS = """
+import json, sys
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+def declared(message):
+    return {
+        field.name: [
+            field.number, field.type, field.is_repeated,
+            field.message_type and field.message_type.full_name,
+            field.enum_type and field.enum_type.full_name,
+            field.containing_oneof and field.containing_oneof.name,
+        ]
+        for field in message.fields
+    }
+
+def walk(messages):
+    for message in messages:
+        yield message
+        yield from walk(message.nested_types)
+
+files = (service_pb2.DESCRIPTOR, model_config_pb2.DESCRIPTOR)
+messages = [m for file in files for m in walk(file.message_types_by_name.values())]
+enums = [e for file in files for e in file.enum_types_by_name.values()]
+enums += [e for m in messages for e in m.enum_types]
+(service,) = service_pb2.DESCRIPTOR.services_by_name.values()
+print(json.dumps({
+    "messages": {m.full_name: declared(m) for m in messages},
+    "enums": {e.full_name: {v.name: v.number for v in e.values} for e in enums},
+    "methods": {m.name: [m.input_type.full_name, m.output_type.full_name] for m in service.methods},
+    "service": service.full_name,
+}))
+"""
+
+
+@pytest.fixture
+def stub(server: RunningServer) -> Iterator[GRPCInferenceServiceStub]:
+    with grpc.insecure_channel(server.target) as channel:
+        yield GRPCInferenceServiceStub(channel)
+
+
+@pytest.fixture(scope="module")
+def theirs() -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", THEIRS], capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return dict(json.loads(done.stdout))
+
+
+def declared(message: Descriptor) -> dict[str, list[Any]]:
+    return {
+        field.name: [
+            *(field.number, field.type, field.is_repeated),
+            field.message_type and field.message_type.full_name,
+            field.enum_type and field.enum_type.full_name,
+            field.containing_oneof and field.containing_oneof.name,
+        ]
+        for field in message.fields
+    }
+
+
+def walk(messages: Any) -> Iterator[Descriptor]:
+    for message in messages:
+        yield message
+        yield from walk(message.nested_types)
+
+
+OUR_MESSAGES = list(walk(pb.DESCRIPTOR.message_types_by_name.values()))
+OUR_ENUMS: list[EnumDescriptor] = [
+    *pb.DESCRIPTOR.enum_types_by_name.values(),
+    *(enum for message in OUR_MESSAGES for enum in message.enum_types),
+]
+
+
+@pytest.mark.parametrize("message", OUR_MESSAGES, ids=lambda message: message.full_name)
+def test_every_field_is_declared_as_tritonclient_declares_it(
+    theirs: dict[str, Any], message: Descriptor
+) -> None:
+    known = theirs["messages"]
+    if message.full_name == "inference.ModelMetadataResponse":
+        # The specification has `properties`; Triton's copy has not.
+        known[message.full_name].setdefault("properties", declared(message)["properties"])
+    if message.full_name == "inference.ModelMetadataResponse.PropertiesEntry":
+        known.setdefault(message.full_name, declared(message))
+    for name, field in declared(message).items():
+        assert field == known[message.full_name][name], name
+
+
+def test_enums_and_methods_are_declared_as_tritonclient_declares_them(
+    theirs: dict[str, Any],
+) -> None:
+    for enum in OUR_ENUMS:
+        assert {v.name: v.number for v in enum.values} == theirs["enums"][enum.full_name]
+    (service,) = pb.DESCRIPTOR.services_by_name.values()
+    assert service.full_name == theirs["service"]
+    for method in service.methods:
+        types = [method.input_type.full_name, method.output_type.full_name]
+        assert types == theirs["methods"][method.name]
+
+
+def test_every_version_is_in_the_index(stub: GRPCInferenceServiceStub) -> None:
+    for ready in (False, True):
+        reply = stub.RepositoryIndex(pb.RepositoryIndexRequest(ready=ready), timeout=5)
+        assert [(entry.name, entry.version, entry.state) for entry in reply.models] == [
+            (name, "1", "READY") for name in MODELS
+        ]
+
+
+def code_of(call: Any, request: Any) -> tuple[str, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request, timeout=5)
+    return caught.value.code().name, str(caught.value.details())
+
+
+def test_models_are_neither_loaded_nor_unloaded_unless_that_is_allowed(
+    stub: GRPCInferenceServiceStub,
+) -> None:
+    load = pb.RepositoryModelLoadRequest(model_name="mlp")
+    unload = pb.RepositoryModelUnloadRequest(model_name="mlp")
+    unload.parameters["unload_dependents"].bool_param = True  # tritonclient sends it
+    for call, request in (
+        (stub.RepositoryModelLoad, load),
+        (stub.RepositoryModelUnload, unload),
+    ):
+        code, said = code_of(call, request)
+        assert code == "UNIMPLEMENTED"
+        assert "model" in said
+    assert stub.ModelReady(pb.ModelReadyRequest(name="mlp"), timeout=5).ready
+
+
+def test_a_load_says_which_model_and_nothing_else(stub: GRPCInferenceServiceStub) -> None:
+    empty = pb.RepositoryModelLoadRequest()
+    assert code_of(stub.RepositoryModelLoad, empty) == (
+        "INVALID_ARGUMENT",
+        "model_name: is empty; expected the name of a model",
+    )
+    changed = pb.RepositoryModelLoadRequest(model_name="mlp")
+    changed.parameters["config"].string_param = "{}"
+    code, said = code_of(stub.RepositoryModelLoad, changed)
+    assert code == "INVALID_ARGUMENT"
+    assert said.startswith("parameters[config]: is not offered")
+
+
+def test_there_is_one_repository_without_a_name(stub: GRPCInferenceServiceStub) -> None:
+    request = pb.RepositoryIndexRequest(repository_name="other")
+    code, said = code_of(stub.RepositoryIndex, request)
+    assert code == "UNIMPLEMENTED"
+    assert "'other'" in said
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_models_configuration_is_what_its_bundle_says(
+    stub: GRPCInferenceServiceStub, name: str
+) -> None:
+    config = stub.ModelConfig(pb.ModelConfigRequest(name=name), timeout=5).config
+    metadata = stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=5)
+    assert (config.name, config.platform, config.backend) == (
+        *(name, "onnxruntime_onnx"),
+        "onnxruntime",
+    )
+    assert config.max_batch_size == 1024
+    for tensors, described in (
+        (config.input, metadata.inputs),
+        (config.output, metadata.outputs),
+    ):
+        assert [
+            (tensor.name, pb.DataType.Name(tensor.data_type), [-1, *tensor.dims])
+            for tensor in tensors
+        ] == [(one.name, f"TYPE_{one.datatype}", list(one.shape)) for one in described]
+    assert list(config.version_policy.specific.versions) == [1]
+    assert [group.kind for group in config.instance_group] == [pb.ModelInstanceGroup.KIND_CPU]
+    assert config.parameters["sha256"].string_value == metadata.properties["sha256"]
+    assert not config.model_transaction_policy.decoupled
+
+
+def test_the_configuration_or_statistics_of_an_unknown_model_are_not_found(
+    stub: GRPCInferenceServiceStub,
+) -> None:
+    for name, version in (("nothing", ""), ("mlp", "7")):
+        config = pb.ModelConfigRequest(name=name, version=version)
+        assert code_of(stub.ModelConfig, config)[0] == "NOT_FOUND"
+        statistics = pb.ModelStatisticsRequest(name=name, version=version)
+        assert code_of(stub.ModelStatistics, statistics)[0] == "NOT_FOUND"
+    assert code_of(stub.ModelConfig, pb.ModelConfigRequest())[0] == "INVALID_ARGUMENT"
+    alone = pb.ModelStatisticsRequest(version="1")
+    assert code_of(stub.ModelStatistics, alone)[0] == "INVALID_ARGUMENT"
+
+
+def test_statistics_count_images_runs_and_time(models: Path) -> None:
+    with serving(models) as running, grpc.insecure_channel(running.target) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        for count in (1, 2, 7):
+            stub.ModelInfer(raw_request(IMAGES[:count]), timeout=5)
+        everything = stub.ModelStatistics(pb.ModelStatisticsRequest(), timeout=5).model_stats
+        request = pb.ModelStatisticsRequest(name="mlp")
+        (mlp,) = stub.ModelStatistics(request, timeout=5).model_stats
+    assert [(stats.name, stats.version) for stats in everything] == [(name, "1") for name in MODELS]
+    assert (mlp.name, mlp.version, mlp.inference_count, mlp.execution_count) == ("mlp", "1", 10, 3)
+    figures = mlp.inference_stats
+    assert figures.success.count == figures.compute_infer.count == figures.queue.count == 3
+    assert 0 < figures.compute_infer.ns < figures.success.ns
+    assert figures.fail.count == 0
+    others = [stats.execution_count for stats in everything if stats.name != "mlp"]
+    assert others == [0, 0, 0, 0]
