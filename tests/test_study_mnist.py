@@ -74,7 +74,6 @@ def settings(folder: Path, **changes: Any) -> Settings:
     return Settings(**values | changes)
 
 
-@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")  # PyTorch's, of KL
 @pytest.mark.parametrize("loss", LOSSES)
 def test_training_by_hand_follows_the_mlp_of_pytorch(loss: str, data: Mnist) -> None:
     config = MLPConfig(hidden=(16, 8), learning_rate=0.01, loss=loss, inputs=784, epochs=3)
