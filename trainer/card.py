@@ -151,8 +151,8 @@ def _evidence(manifest: Manifest) -> str:
     again = evidence["on_other_folds"]
     return (
         f"It was the best of {evidence['candidates']} candidates, with {evidence['errors']} errors "
-        f"in {evidence['images']}; the best of several flatters itself, so it was fitted again on "
-        f"other folds: {again['errors']} errors.\n"
+        f"in {evidence['images']}, and {again['errors']} on other folds, on which those within one "
+        "error of the best were compared again. The best of several flatters itself a little.\n"
     )
 
 

@@ -52,8 +52,8 @@ def _draw_corruption(
             label=name,
         )
     axes.set_title(corruption.name + (" *" if corruption.bounded else ""), fontsize=9)
-    strengths = [f"{strength:g}{corruption.unit}" for strength in corruption.strengths]
-    axes.set_xticks(range(4), ["–", *strengths], fontsize=6)
+    axes.set_xticks(range(4), ["none", *(f"{s:g}" for s in corruption.strengths)], fontsize=7)
+    axes.set_xlabel(corruption.unit.strip(), fontsize=7)
     axes.set_ylim(0, 102)
 
 
@@ -93,6 +93,6 @@ def plot_reliability(
             )
         axes.set_title(name, fontsize=9)
         axes.set_xlabel("confidence")
-        axes.legend(loc="upper left", fontsize=5, frameon=False)
+        axes.legend(loc="lower right", fontsize=5, framealpha=0.9)
     grid[0].set_ylabel("share that is right")
     return figure

@@ -5,7 +5,8 @@ Only the training split is read; the test split need not be there.
 
 import argparse
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +20,9 @@ from trainer.search_trial import FOLDS, Trial, judge
 from trainer.selection import Selected, config_record, selection_record, write_selection
 from trainer.workers import run_tasks
 
-_PARTITION: Final = 0  # the folds that candidates are compared on
-_CONFIRMATION: Final = 1  # other folds and another seed, which the winner was not chosen on
+_PARTITION: Final = 0  # the folds that all candidates are compared on
+_SECOND: Final = 1  # other folds and another seed, for those that are as good as the best
+_MARGIN: Final = 1  # errors; one in a thousand is chance
 _LIBRARIES: Final = ("numpy", "scikit-learn", "torch")
 
 
@@ -77,24 +79,23 @@ def command(arguments: argparse.Namespace) -> int:
         if not arguments.model or name in arguments.model
     }
     trials = [trial for of_model in chosen.values() for trial in of_model]
-    total = (len(trials) + len(chosen)) * FOLDS
-    with progress("search", total, quiet=arguments.quiet) as shown:
+    with progress("search", len(trials) * FOLDS, quiet=arguments.quiet) as shown:
         _run(trials, journal, arguments.jobs, shown)
-        best = {name: min(of_model, key=_rank(journal)) for name, of_model in chosen.items()}
-        confirmations = {
-            name: Trial(name, trial.config, _CONFIRMATION, train) for name, trial in best.items()
-        }
-        _run(confirmations.values(), journal, arguments.jobs, shown)
+    finalists = {name: _finalists(journal, of_model) for name, of_model in chosen.items()}
+    again = [_again(trial) for of_model in finalists.values() for trial in of_model]
+    with progress("finals", len(again) * FOLDS, quiet=arguments.quiet) as shown:
+        _run(again, journal, arguments.jobs, shown)
     selected = {
-        name: _selected(journal, trial, chosen[name], confirmations[name])
-        for name, trial in best.items()
+        name: _selected(journal, min(of_model, key=_rank(journal)), len(chosen[name]))
+        for name, of_model in finalists.items()
     }
     write_selection(
         arguments.out,
         {
             "protocol": f"{FOLDS}-fold stratified cross-validation on the training images alone; "
-            "fewest errors, then robustness under mild corruptions (mlp), then the simpler one; "
-            "the winner is fitted again on other folds, and calibrated there",
+            "those within one error of the best once more on other folds; fewest errors in both, "
+            "then robustness under mild corruptions (mlp), then the simpler one; calibrated on the "
+            "other folds",
             "data": {
                 "source": source.kind,
                 "train_sha256": train.sha256,
@@ -102,7 +103,7 @@ def command(arguments: argparse.Namespace) -> int:
             },
             "libraries": {name: version(name) for name in _LIBRARIES},
             "models": selection_record(selected),
-            "trials": [_trial_record(trial, _found(journal, trial)) for trial in trials],
+            "trials": [_trial_record(trial, _found(journal, trial)) for trial in [*trials, *again]],
         },
     )
     print(format_table(_HEADER, [_row(name, winner) for name, winner in selected.items()]))  # noqa: T201
@@ -125,12 +126,26 @@ def _run(trials: Iterable[Trial], journal: Journal, jobs: int, shown: Progress) 
         journal.add(trial, figures)
 
 
+def _finalists(journal: Journal, trials: Sequence[Trial]) -> list[Trial]:
+    errors = [_found(journal, trial)["errors"] for trial in trials]
+    return [
+        trial for trial, count in zip(trials, errors, strict=True) if count <= min(errors) + _MARGIN
+    ]
+
+
+def _again(trial: Trial) -> Trial:
+    return replace(trial, partition=_SECOND)
+
+
 def _rank(journal: Journal) -> Callable[[Trial], tuple[float, ...]]:
-    """Fewest errors first; the first of equals is the simpler one."""
+    """Fewest errors on both partitions first; the first of equals is the simpler one."""
 
     def rank(trial: Trial) -> tuple[float, ...]:
-        figures = _found(journal, trial)
-        return figures["errors"], -figures.get("robustness", 0.0)
+        both = [_found(journal, one) for one in (trial, _again(trial))]
+        return (
+            sum(figures["errors"] for figures in both),
+            -sum(figures.get("robustness", 0.0) for figures in both),
+        )
 
     return rank
 
@@ -142,15 +157,14 @@ def _found(journal: Journal, trial: Trial) -> dict[str, Any]:
     return figures
 
 
-def _selected(journal: Journal, trial: Trial, trials: list[Trial], confirmation: Trial) -> Selected:
-    """The winner, calibrated on folds that it was not chosen on."""
-    figures, again = _found(journal, trial), _found(journal, confirmation)
+def _selected(journal: Journal, trial: Trial, candidate_count: int) -> Selected:
+    figures, again = _found(journal, trial), _found(journal, _again(trial))
     return Selected(
         config=trial.config,
         slopes=tuple(again["slopes"]),
         warn_below=again["warn_below"],
         evidence={
-            "candidates": len(trials),
+            "candidates": candidate_count,
             "images": figures["images"],
             **_outcome(figures),
             "on_other_folds": _outcome(again),
@@ -166,6 +180,7 @@ def _outcome(figures: dict[str, Any]) -> dict[str, Any]:
 def _trial_record(trial: Trial, figures: dict[str, Any]) -> dict[str, Any]:
     return {
         "model": trial.model,
+        "partition": trial.partition,
         "config": config_record(trial.config),
         **_outcome(figures),
         "seconds": figures["seconds"],
