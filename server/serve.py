@@ -35,13 +35,22 @@ _log = logging.getLogger(__name__)
 
 
 class StopSignal:
-    """SIGTERM and SIGINT: the first one asks for a drain, the second one ends at once."""
+    """SIGTERM and SIGINT: the first one asks for a drain, the second one ends at once.
+
+    A handler of Python's runs in the main thread, and not at all where its signal came just before
+    that thread began to wait on a lock. So the number of the signal is written to a pipe, which
+    the interpreter does the moment that it comes, and a thread reads it there.
+    """
 
     def __init__(self) -> None:
-        self._received: list[int] = []
+        self._first: int | None = None
         self._event = threading.Event()
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, lambda number, frame: None)
+        threading.Thread(target=self._listen, args=(reader,), name="signals", daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the first signal; whether it has come."""
@@ -50,15 +59,15 @@ class StopSignal:
     @property
     def exit_code(self) -> int:
         """0 after SIGTERM, 130 after SIGINT."""
-        return EXIT_INTERRUPTED if self._received[:1] == [signal.SIGINT] else 0
+        return EXIT_INTERRUPTED if self._first == signal.SIGINT else 0
 
-    def _on_signal(self, number: int, frame: object) -> None:
-        if self._received:
-            for child in multiprocessing.active_children():
-                child.kill()
-            os._exit(128 + number)
-        self._received.append(number)
+    def _listen(self, reader: int) -> None:
+        self._first = os.read(reader, 1)[0]
         self._event.set()
+        second = os.read(reader, 1)[0]
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(128 + second)
 
 
 def serve_alone(config: ServerConfig, stop: StopSignal) -> int:

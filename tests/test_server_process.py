@@ -206,7 +206,8 @@ def test_probes_and_unknown_pages_over_http(server: RunningServer) -> None:
 def test_sigterm_finishes_the_calls_under_way_and_exits_0(models: Path) -> None:
     """Callers that hammer the server through a stop get answers, or are told that it has gone.
 
-    grpcio ends a call that arrives after its stop with CANCELLED, on a connection still open.
+    grpcio ends a call that arrives after its stop with CANCELLED, on a connection still open; our
+    client tries again, until its deadline if need be.
     """
     codes: list[str] = []
     stopped = threading.Event()
@@ -233,7 +234,7 @@ def test_sigterm_finishes_the_calls_under_way_and_exits_0(models: Path) -> None:
         for caller in callers:
             caller.join()
     assert code == 0
-    assert set(codes) <= {"OK", "UNAVAILABLE", "CANCELLED"}
+    assert set(codes) <= {"OK", "UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED"}
 
 
 def test_sigint_exits_130(models: Path) -> None:
@@ -326,3 +327,19 @@ def test_answers_of_many_threads_are_those_of_one(server: RunningServer) -> None
         for thread in threads:
             thread.join()
     assert not failures
+
+
+def test_a_second_signal_ends_at_once(models: Path) -> None:
+    with serving(models, "--pause-seconds", "15", "--workers", "2") as running:
+        running.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert running.process.poll() is None
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(timeout=5) == 128 + signal.SIGTERM
+
+
+def test_a_signal_right_after_ready_is_not_lost(models: Path) -> None:
+    for _ in range(5):
+        with serving(models) as running:
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(timeout=10) == 0
