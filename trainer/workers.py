@@ -47,10 +47,11 @@ def run_tasks(
         for _ in range(min(jobs, len(waiting))):
             here, there = context.Pipe()
             process = context.Process(target=_work, args=(there, function), daemon=True)
-            with _one_thread(), _uninterrupted():
-                process.start()
+            with _uninterrupted():
+                with _one_thread():
+                    process.start()
+                workers[here] = (process, None)
             there.close()
-            workers[here] = (process, None)
             _give(workers, here, waiting)
         while workers:
             for connection in wait(list(workers)):
@@ -103,14 +104,24 @@ def _death_of(process: Any) -> WorkerError:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Have processes that are started inside never see Ctrl-C, not even while they import."""
-    # The first start starts this too, and that unblocks the signal again.
+    """Put Ctrl-C off until the block has ended; processes started in it never see one.
+
+    A process inherits the mask, so it is spared even while it imports. The mask does not do for
+    this process: a thread of NumPy's may get the signal, and a start that is left half-way
+    leaves a process without its task.
+    """
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    # The first start would start this too, and that unblocks the signal again.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+    if received and before not in (signal.SIG_IGN, None):
+        signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
