@@ -28,6 +28,9 @@ PAPER: Final = 255
 FORMATS: Final = ("PNG", "BMP", "TIFF", "JPEG", "WEBP")
 # A phone's picture has 12 to 50 million pixels; decoded to colour that is 200 MB at most.
 MAX_PIXELS: Final = 50_000_000
+# What a server decodes for a caller: a few kilobytes of paper may unpack to any size, and
+# this much takes a third of a second.
+MAX_SERVED_PIXELS: Final = 16_000_000
 
 INVERTED: Final = "inverted"
 SEVERAL_GLYPHS: Final = "several glyphs"

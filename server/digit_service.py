@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gurmukhi.errors import ImageError
-from gurmukhi.image import INVERTED, SEVERAL_GLYPHS, SIDE, DigitImage, decode
+from gurmukhi.image import INVERTED, MAX_SERVED_PIXELS, SEVERAL_GLYPHS, SIDE, DigitImage, decode
 from gurmukhi.labels import CLASS_COUNT, GLYPHS
 from gurmukhi.v1 import digits_pb2 as pb
 from server.errors import InvalidRequest, NotFound, ServiceError
@@ -157,7 +157,7 @@ def _read_image(image: pb.Image, field: str) -> DigitImage:
     kind = image.WhichOneof("kind")
     if kind == "encoded":
         try:
-            return decode(image.encoded)
+            return decode(image.encoded, max_pixels=MAX_SERVED_PIXELS)
         except ImageError as error:
             raise InvalidRequest(f"{field}.encoded", str(error)) from error
     if kind == "pixels":

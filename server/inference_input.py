@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gurmukhi.errors import ImageError, TensorError
-from gurmukhi.image import SIDE, decode
+from gurmukhi.image import MAX_SERVED_PIXELS, SIDE, decode
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.tensor import from_contents, from_raw
 from server.errors import InvalidRequest
@@ -129,7 +129,7 @@ def _read_pictures(values: NDArray[Any], scale: int | None, call: Call) -> Image
     for index, data in enumerate(values.ravel().tolist()):
         ensure_awaited(call)  # a picture may take long to decode
         try:
-            image = decode(data)
+            image = decode(data, max_pixels=MAX_SERVED_PIXELS)
         except ImageError as error:
             raise InvalidRequest("inputs[0]", f"image {index}: {error}") from error
         pixels[index] = image.pixels
