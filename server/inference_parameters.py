@@ -8,7 +8,7 @@ Any other name is free for the caller, and has no effect. Source: Triton's "Para
 `timeout` (int64, microseconds)        the longest wait in the queue; past it the call is dropped
 `priority` (int64 or uint64)           no effect: there is one queue, as in Triton by default
 `sequence_id`, `_start`, `_end`        refused where set: the models keep no state
-`triton_enable_empty_final_response`   no effect: every request has one response
+`triton_enable_empty_final_response`   marks each response of a stream as its request's last
 `triton_…`, any other                  refused, as Triton does
 =====================================  ==========================================================
 """
@@ -19,13 +19,15 @@ from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from server.errors import DeadlinePassed, InvalidRequest
 from server.service import Call
 
+FINAL_MARK: Final = "triton_final_response"
+_ENABLE_FINAL_MARK: Final = "triton_enable_empty_final_response"
 _KINDS: Final = {
     "timeout": ("int64_param",),
     "priority": ("int64_param", "uint64_param"),
     "sequence_id": ("int64_param", "string_param"),
     "sequence_start": ("bool_param",),
     "sequence_end": ("bool_param",),
-    "triton_enable_empty_final_response": ("bool_param",),
+    _ENABLE_FINAL_MARK: ("bool_param",),
 }
 
 
@@ -52,3 +54,9 @@ def obey_parameters(request: pb.ModelInferRequest, call: Call) -> None:
             raise DeadlinePassed(
                 f"waited {call.queued_seconds * 1e6:.0f} µs in the queue; its timeout is {value} µs"
             )
+
+
+def wants_final_mark(request: pb.ModelInferRequest) -> bool:
+    """Whether each response of a stream is to say that it is its request's last one."""
+    parameters = request.parameters
+    return _ENABLE_FINAL_MARK in parameters and parameters[_ENABLE_FINAL_MARK].bool_param

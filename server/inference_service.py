@@ -4,7 +4,7 @@ Source: github.com/kserve/open-inference-protocol, specification/protocol/infere
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import gurmukhi
@@ -13,11 +13,11 @@ from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from server.errors import InvalidRequest, NotFound
 from server.inference_input import ALSO_ACCEPTED, read_images
 from server.inference_output import respond, wanted_outputs
-from server.inference_parameters import obey_parameters
+from server.inference_parameters import FINAL_MARK, obey_parameters, wants_final_mark
 from server.model import Model
 from server.predictor import Predictor
 from server.repository import Repository
-from server.service import Call, Method
+from server.service import AnyMethod, Call, Method, StreamMethod
 from server.triton_service import TritonService
 
 SERVER_NAME: Final = "gurmukhi-serve"
@@ -44,13 +44,14 @@ class InferenceService:
         self._max_batch_size = max_batch_size
         self._is_ready = is_ready
         self._extensions = (*_EXTENSIONS, *triton.extensions)
-        self.methods: Mapping[str, Method] = {
+        self.methods: Mapping[str, AnyMethod] = {
             "ServerLive": Method(pb.ServerLiveRequest, self.server_live),
             "ServerReady": Method(pb.ServerReadyRequest, self.server_ready),
             "ModelReady": Method(pb.ModelReadyRequest, self.model_ready),
             "ServerMetadata": Method(pb.ServerMetadataRequest, self.server_metadata),
             "ModelMetadata": Method(pb.ModelMetadataRequest, self.model_metadata),
             "ModelInfer": Method(pb.ModelInferRequest, self.model_infer, is_work=True),
+            "ModelStreamInfer": StreamMethod(pb.ModelInferRequest, self.model_stream_infer),
             **triton.methods,
         }
 
@@ -112,6 +113,22 @@ class InferenceService:
             model, images.pixels, call, time.perf_counter() - started
         )
         return respond(request, model, prediction, wanted, images.warnings)
+
+    def model_stream_infer(
+        self, requests: Iterator[pb.ModelInferRequest], call: Call
+    ) -> Iterator[pb.ModelStreamInferResponse]:
+        """Run models one request after the other; the stream goes on after one that is refused."""
+        for request in requests:
+            try:
+                response = self.model_infer(request, call)
+            except (InvalidRequest, NotFound) as error:
+                yield pb.ModelStreamInferResponse(
+                    error_message=str(error), infer_response=pb.ModelInferResponse(id=request.id)
+                )
+                continue
+            if wants_final_mark(request):
+                response.parameters[FINAL_MARK].bool_param = True
+            yield pb.ModelStreamInferResponse(infer_response=response)
 
     def _find(self, name: str, version: str, field: str) -> Model:
         if not name:  # unlike DigitService, the protocol has no default model

@@ -49,7 +49,12 @@ enums += [e for m in messages for e in m.enum_types]
 print(json.dumps({
     "messages": {m.full_name: declared(m) for m in messages},
     "enums": {e.full_name: {v.name: v.number for v in e.values} for e in enums},
-    "methods": {m.name: [m.input_type.full_name, m.output_type.full_name] for m in service.methods},
+    "methods": {
+        m.name: [
+            m.input_type.full_name, m.output_type.full_name, m.client_streaming, m.server_streaming
+        ]
+        for m in service.methods
+    },
     "service": service.full_name,
 }))
 """
@@ -117,8 +122,10 @@ def test_enums_and_methods_are_declared_as_tritonclient_declares_them(
     (service,) = pb.DESCRIPTOR.services_by_name.values()
     assert service.full_name == theirs["service"]
     for method in service.methods:
-        types = [method.input_type.full_name, method.output_type.full_name]
-        assert types == theirs["methods"][method.name]
+        assert theirs["methods"][method.name] == [
+            *(method.input_type.full_name, method.output_type.full_name),
+            *(method.client_streaming, method.server_streaming),
+        ]
 
 
 def test_every_version_is_in_the_index(stub: GRPCInferenceServiceStub) -> None:
@@ -207,6 +214,48 @@ def test_the_configuration_or_statistics_of_an_unknown_model_are_not_found(
     assert code_of(stub.ModelConfig, pb.ModelConfigRequest())[0] == "INVALID_ARGUMENT"
     alone = pb.ModelStatisticsRequest(version="1")
     assert code_of(stub.ModelStatistics, alone)[0] == "INVALID_ARGUMENT"
+
+
+def test_a_stream_answers_in_order_and_goes_on_after_a_refusal(
+    stub: GRPCInferenceServiceStub,
+) -> None:
+    requests = [raw_request(IMAGES[i : i + 1], id=str(i)) for i in range(6)]
+    requests[2].model_name = "nothing"
+    requests[4].inputs[0].datatype = "FP64"
+    requests[5].parameters["triton_enable_empty_final_response"].bool_param = True
+    replies = list(stub.ModelStreamInfer(iter(requests), timeout=10))
+    assert [reply.infer_response.id for reply in replies] == [str(i) for i in range(6)]
+    assert [bool(reply.error_message) for reply in replies] == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert replies[2].error_message.startswith("no model 'nothing'")
+    assert replies[4].error_message.startswith("inputs[0].datatype: is 'FP64'")
+    alone = stub.ModelInfer(requests[0], timeout=5)
+    assert replies[0].infer_response == alone
+    marked = [
+        reply.infer_response.parameters for reply in replies if reply.infer_response.parameters
+    ]
+    assert len(marked) == 1
+    assert marked[0]["triton_final_response"].bool_param
+
+
+def test_statistics_are_those_of_all_workers(models: Path) -> None:
+    with serving(models, "--workers", "2") as running:
+        for _ in range(8):  # each channel is a worker's, at random
+            with grpc.insecure_channel(
+                running.target, options=[("grpc.use_local_subchannel_pool", 1)]
+            ) as channel:
+                GRPCInferenceServiceStub(channel).ModelInfer(raw_request(IMAGES), timeout=5)
+        with grpc.insecure_channel(running.target) as channel:
+            request = pb.ModelStatisticsRequest(name="mlp")
+            stub = GRPCInferenceServiceStub(channel)
+            (mlp,) = stub.ModelStatistics(request, timeout=5).model_stats
+    assert (mlp.inference_count, mlp.execution_count) == (8 * len(IMAGES), 8)
 
 
 def test_statistics_count_images_runs_and_time(models: Path) -> None:
