@@ -1,7 +1,6 @@
 """The server as a process: start, refusal to start, health, reflection, metrics, drain."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -241,63 +240,6 @@ def test_sigint_exits_130(models: Path) -> None:
     with serving(models) as running:
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(timeout=20) == 130
-
-
-TRITON = """
-import json, sys
-import numpy as np
-import tritonclient.grpc as triton
-
-client = triton.InferenceServerClient(sys.argv[1])
-answers = {"live": client.is_server_live(), "ready": client.is_server_ready()}
-images = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(-1, 32, 32)
-for name in sys.argv[2:]:
-    metadata = client.get_model_metadata(name, as_json=True)
-    pixels = triton.InferInput("pixels", images.shape, "UINT8")
-    pixels.set_data_from_numpy(images)
-    reply = client.infer(name, [pixels])
-    answers[name] = {
-        "ready": client.is_model_ready(name),
-        "inputs": [tensor["name"] for tensor in metadata["inputs"]],
-        "digits": reply.as_numpy("digit").tolist(),
-    }
-print(json.dumps(answers))
-"""
-
-
-def test_a_stock_triton_client_gets_metadata_readiness_and_predictions(
-    server: RunningServer,
-) -> None:
-    names = ["mlp", "svm-linear", "svm-poly", "svm-rbf", "svm-sigmoid"]
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", TRITON, server.target, *names],
-        input=IMAGES.tobytes(),
-        capture_output=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "PYTHONPATH": ""},
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    answers = json.loads(done.stdout)
-    assert answers["live"]
-    assert answers["ready"]
-    with DigitClient(server.target) as client:
-        for name in names:
-            ours = [answer.digit for answer in client.classify_batch(list(IMAGES), model=name)]
-            assert answers[name] == {"ready": True, "inputs": ["pixels"], "digits": ours}
-
-
-def test_our_stubs_can_be_imported_beside_tritonclients() -> None:
-    program = (
-        "from gurmukhi.inference import open_inference_grpc_pb2 as ours\n"
-        "from tritonclient.grpc import service_pb2 as theirs\n"
-        "request = ours.ModelInferRequest(model_name='mlp', raw_input_contents=[b'x'])\n"
-        "assert theirs.ModelInferRequest.FromString(request.SerializeToString()).model_name\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_the_server_imports_no_training_library(models: Path) -> None:
