@@ -16,7 +16,13 @@ from google.protobuf.message import DecodeError
 
 from server.access_log import AccessLog
 from server.admission import Admission, CallPool, PendingCall, Room
-from server.errors import InvalidRequest, ServiceError, Unauthenticated
+from server.errors import (
+    CallerGone,
+    DeadlinePassed,
+    InvalidRequest,
+    ServiceError,
+    Unauthenticated,
+)
 from server.grpc_status import code_of, status_of
 from server.metrics import MethodMetrics, ServerMetrics
 from server.service import (
@@ -31,6 +37,9 @@ from server.tokens import Tokens
 
 _UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
 _OPEN_SERVICES: Final = ("grpc.health.v1.Health",)  # kubelet's probes carry no token
+
+# Errors of work that was dropped before it was begun, as `gurmukhi_rejected_total` names them.
+_DROPPED: Final = {DeadlinePassed: "deadline", CallerGone: "cancelled"}
 
 _log = logging.getLogger(__name__)
 
@@ -211,6 +220,8 @@ class _Call(PendingCall):
     def _fail(self, error: Exception) -> NoReturn:
         """End the call with the status of an error, by grpcio's own exception."""
         if isinstance(error, ServiceError):
+            if reason := _DROPPED.get(type(error)):
+                self._router.count_rejection(reason)
             self._record(code_of(error))
             self._context.abort_with_status(status_of(error))
         if not self._context.is_active():  # a stream that its caller broke off
@@ -241,6 +252,7 @@ class _StreamCall(_Call):
 
     def __call__(self, data: Any, context: grpc.ServicerContext) -> Any:
         self._begin(context)
+        self.queued_seconds = 0.0  # its messages wait for one another, not for a thread
         try:
             for reply in self.route.method.handle(map(self.route.parse, data), self):
                 yield reply.SerializeToString()

@@ -5,7 +5,6 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from server.errors import CallerGone, DeadlinePassed
 from server.metrics import ServerMetrics
 from server.model import Model, Prediction
 from server.service import Call, ensure_awaited
@@ -24,14 +23,7 @@ class Predictor:
         metrics = self._metrics.model(model)
         metrics.queue_seconds.observe(call.queued_seconds)
         metrics.preprocess_seconds.observe(preprocess_seconds)
-        try:
-            ensure_awaited(call)
-        except DeadlinePassed:
-            self._metrics.rejected("deadline").inc()
-            raise
-        except CallerGone:
-            self._metrics.rejected("cancelled").inc()
-            raise
+        ensure_awaited(call)
         started = time.perf_counter()
         prediction = model.predict(pixels)
         metrics.observe(prediction, time.perf_counter() - started)
