@@ -23,10 +23,11 @@ demo: $(INSTALLED)  ## the whole road: data, fit, serve, replay, report
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh
 
 test: $(INSTALLED)  ## the fast tests, under 3 minutes
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 
 test-all: $(INSTALLED)  ## every test
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
+	$(BIN)/python -m pytest -q -m slow
 
 bench-models: $(INSTALLED)  ## our SVM graphs beside skl2onnx's, side by side
 	$(BIN)/python -m benchmarks.models

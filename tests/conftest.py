@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 
@@ -72,23 +73,19 @@ def run_command(
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with version 1 of all five models, fitted on synthetic digits."""
-    repository = tmp_path_factory.mktemp("repository") / "models"
-    done = run_command(
-        *(
-            "trainer",
-            "fit",
-            "--data",
-            "synthetic",
-            "--versions",
-            "1",
-            "--parity-images",
-            "200",
-            "-q",
-        ),
-        *("--models", str(repository)),
-    )
-    assert done.returncode == 0, done.stderr
+    """A repository with version 1 of all five models, fitted on synthetic digits.
+
+    Where the tests run in several processes the first one fits, and the others wait for it.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    repository = folder / "repository" / "models"
+    flags = ("--data", "synthetic", "--versions", "1", "--parity-images", "200", "-q")
+    with FileLock(folder / "repository.lock"):
+        if not repository.exists():
+            done = run_command("trainer", "fit", *flags, "--models", str(repository))
+            assert done.returncode == 0, done.stderr
     return repository
 
 
