@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench-models check format protos clean
+.PHONY: help setup demo test test-all bench-models check format protos deploy-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ check: $(INSTALLED)  ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+deploy-check: $(INSTALLED)  ## manifests, alerts and dashboard against schemas, policy and promtool
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
+	$(BIN)/python deploy/fetch_tools.py
+	GURMUKHI_DEPLOY_CHECK=1 $(BIN)/python -m pytest -q tests/test_deploy_*.py
 
 format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
