@@ -15,11 +15,11 @@ import gurmukhi
 from evaluator.latency import histogram, quantiles
 from evaluator.replay import Replay
 from evaluator.session import Session, Subject
-from evaluator.statistics import class_figures, compare_pairs, wilson_interval
+from evaluator.statistics import class_figures, compare_pairs
 from evaluator.stream import Stream
 from evaluator.verdict import Verdict
 from gurmukhi.evaluation import Evaluation
-from gurmukhi.metrics import confusion_matrix
+from gurmukhi.metrics import confusion_matrix, wilson_interval
 
 SCHEMA_VERSION: Final = 1
 

@@ -1,36 +1,11 @@
 """Say how sure the figures are: intervals, precision and recall, exact McNemar."""
 
-import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-_Z95: Final = 1.959963984540054  # the normal distribution's 97.5 % point
-
-
-def wilson_interval(correct: int, count: int) -> tuple[float, float]:
-    """The 95 % score interval of a share.
-
-    Source: E. B. Wilson, "Probable inference", JASA 22 (1927).
-    """
-    if count < 1 or not 0 <= correct <= count:
-        raise ValueError(f"{correct} of {count} is no share")
-    share, z2 = correct / count, _Z95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = _Z95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Two-sided p of as uneven a split of the images that exactly one of two models gets right.
-
-    Source: Q. McNemar, Psychometrika 12 (1947), with the binomial distribution itself.
-    """
-    count, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(count, k) for k in range(fewer + 1))
-    return min(1.0, tail / 2 ** (count - 1)) if count else 1.0
+from gurmukhi.metrics import mcnemar_exact
 
 
 @dataclass(frozen=True, slots=True)

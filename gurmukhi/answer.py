@@ -68,7 +68,8 @@ def make_request(picture: Picture, model: str, version: str, top_k: int) -> pb.C
 def read_outcome(target: str, reply: pb.ClassifyStreamResponse) -> Classification | CallError:
     """One answer of a stream, or why there is none."""
     if reply.WhichOneof("outcome") == "error":
-        code = next(code for code in grpc.StatusCode if code.value[0] == reply.error.code)
+        codes = (code for code in grpc.StatusCode if code.value[0] == reply.error.code)
+        code = next(codes, grpc.StatusCode.UNKNOWN)
         return CallError(target, code, reply.error.message)
     return read_classification(reply.response.classification, reply.response.model)
 

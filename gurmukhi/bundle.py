@@ -157,9 +157,20 @@ class Bundle:
 
 
 def find_bundles(repository: Path) -> list[Path]:
-    """The folders `<name>/<version>` of a model repository, by name and then by number."""
+    """The folders `<name>/<version>` of a model repository, by name and then by number.
+
+    Raises BundleError where it is not there or may not be read.
+    """
     if not repository.is_dir():
         raise BundleError(f"{repository}: no such model repository")
+    try:
+        return _version_folders(repository)
+    except OSError as error:
+        where = error.filename or repository
+        raise BundleError(f"{where}: cannot be read ({error.strerror})") from error
+
+
+def _version_folders(repository: Path) -> list[Path]:
     return [
         folder / str(version)
         for folder in sorted(repository.iterdir())

@@ -15,6 +15,7 @@ import gurmukhi
 from gurmukhi.errors import EXIT_BAD_DATA, GurmukhiError
 
 EXIT_USAGE: Final = 64
+_LARGEST: Final = 1_000_000  # seconds, or whatever a flag counts: more is a slip of the hand
 EXIT_INTERRUPTED: Final = 130
 
 
@@ -60,8 +61,10 @@ def positive_number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    if not 0 < value <= _LARGEST:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number above 0 and at most {_LARGEST:,}"
+        )
     return value
 
 

@@ -57,6 +57,7 @@ def _serve(parser: Parser, arguments: argparse.Namespace) -> int:
         return 0
     if arguments.check:
         return _check(config)
+    _read_secrets(config)
     start_logs(config.log_format)
     logging.getLogger("server").setLevel(config.log_level)
     disable_created_metrics()  # a series for each series, which nobody reads
@@ -64,12 +65,17 @@ def _serve(parser: Parser, arguments: argparse.Namespace) -> int:
     return serve_alone(config, stop) if config.workers == 1 else serve_with_workers(config, stop)
 
 
-def _check(config: ServerConfig) -> int:
-    """Prove every version that would be served, and say so; raises what serving would."""
+def _read_secrets(config: ServerConfig) -> None:
+    """Have a bad certificate or token file end the start, before any worker meets it."""
     if config.tls:
         config.tls.read()
     if config.token_file:
         Tokens(config.token_file)
+
+
+def _check(config: ServerConfig) -> int:
+    """Prove every version that would be served, and say so; raises what serving would."""
+    _read_secrets(config)
     candidates = scan(config.models, config.version_policy)
     if not candidates:
         raise BundleError(f"{config.models}: holds no model that is to be served")

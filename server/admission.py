@@ -80,5 +80,8 @@ class Admission:
         self.streams = Room(streams, "streams")
         self.work_pool = CallPool(threads, thread_name_prefix="work")
         self.control_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="control")
+        self.health_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="health")
+        # Of a library's own handlers: reflection holds a thread while its stream is open.
+        self.library_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="library")
         self.refusal_pool = CallPool(1, thread_name_prefix="refusal")
         self.stream_pool = CallPool(streams, thread_name_prefix="stream")

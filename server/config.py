@@ -92,11 +92,14 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
 
     def flag(name: str, default: str | None, text: str, metavar: str, **options: Any) -> None:
         variable = _variable(name)
+        given = environment.get(variable)
+        if given is not None and given.startswith("tcp://"):
+            given = None  # Kubernetes' link to a service named gurmukhi, not a setting
         # A default that is text goes through `type`, so a bad variable is a usage error too.
         shown = "none" if default is None else default
         parser.add_argument(
             name,
-            default=environment.get(variable, default),
+            default=default if given is None else given,
             metavar=metavar,
             help=f"{text} (${variable}; default: {shown})",
             **options,
@@ -172,7 +175,7 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
         "SECONDS",
         type=positive_number,
     )
-    flag("--max-batch-size", "1024", "the most images in a call", "N", type=whole_number(1, 65536))
+    flag("--max-batch-size", "1000", "the most images in a call", "N", type=whole_number(1, 65536))
     flag(
         "--max-message-bytes",
         str(1 << 20),
@@ -205,7 +208,7 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
         "0.5",
         "warn of a digit whose probability is below this",
         "P",
-        type=_number_from_0,
+        type=_probability,
     )
     flag(
         "--pause-seconds",
@@ -275,7 +278,14 @@ def _workers(text: str) -> int:
 
 
 def _number_from_0(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0.0") else positive_number(text)
+    return 0.0 if text.strip(" 0.") == "" and text.strip() else positive_number(text)
+
+
+def _probability(text: str) -> float:
+    value = _number_from_0(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no probability from 0 to 1")
+    return value
 
 
 _port = whole_number(0, 65535)

@@ -66,7 +66,7 @@ class ModelControl:
         self._lock = threading.RLock()
         self.wanted: dict[Key, Candidate] = {}
         self.failures: Failures = {}
-        self._failed: dict[Key, Candidate] = {}
+        self._applied: dict[Key, Candidate] = {}  # what was asked for last
 
     def start(self, default: str | None = None) -> None:
         """Load what the repository has.
@@ -105,8 +105,7 @@ class ModelControl:
                     _log.error("%s holds no model: serving on", self._repository)
                 return
             # A version that failed is tried again when its files have changed.
-            known = {**self.wanted, **self._failed}
-            if candidates != known:
+            if candidates != self._applied:
                 self._apply(candidates)
                 self._log_failures()
 
@@ -165,16 +164,20 @@ class ModelControl:
 
     def _apply(self, candidates: dict[Key, Candidate]) -> None:
         """All verify, then all switch; what fails anywhere changes nowhere."""
+        self._applied = candidates
         replicas = self._replicas()
         failures: Failures = {}
         for replica in replicas:
             failures.update(replica.prepare(candidates))
+        # Until all that is to replace a model's versions has been proven, they stay.
+        failing = {name for name, _ in failures}
+        kept = {key: one for key, one in self.wanted.items() if key[0] in failing}
+        candidates = {**kept, **candidates}
         for replica in replicas:
             replica.commit(candidates, failures)
         for key in candidates:
             if self.wanted.get(key) != candidates[key]:
                 self._on_outcome(key, key not in failures)
-        self._failed = {key: candidates[key] for key in failures}
         self.failures = failures
         self.wanted = {
             key: served

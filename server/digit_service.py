@@ -15,7 +15,7 @@ from server.errors import InvalidRequest, NotFound, ServiceError
 from server.model import Model, Prediction
 from server.predictor import Predictor
 from server.repository import Repository
-from server.service import AnyMethod, Call, Method, StreamMethod
+from server.service import AnyMethod, Call, Method, StreamMethod, ensure_awaited
 
 _PIXEL_BYTES: Final = SIDE * SIDE
 # Of google.rpc.Code. Anything else that goes wrong ends the stream.
@@ -76,7 +76,10 @@ class DigitService:
                 "images", f"has {count} images; expected 1 to {self._max_batch_size}"
             )
         started = time.perf_counter()
-        images = [_read_image(image, f"images[{i}]") for i, image in enumerate(request.images)]
+        images = []
+        for index, image in enumerate(request.images):
+            ensure_awaited(call)  # a picture may take long to decode
+            images.append(_read_image(image, f"images[{index}]"))
         pixels = np.stack([image.pixels for image in images])
         prediction = self._predictor.predict(model, pixels, call, time.perf_counter() - started)
         return pb.ClassifyBatchResponse(

@@ -78,11 +78,12 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         admission, method = self._admission, route.method
         if isinstance(method, Method):
             if not method.is_work:
-                return _unary(_Call(route, self, admission.control_pool, None))
+                pool = admission.health_pool if route.is_open else admission.control_pool
+                return _unary(_Call(route, self, pool, None))
             return self._admit(route, admission.work, admission.work_pool, _unary)
         if isinstance(method, StreamMethod):
             return self._admit(route, admission.streams, admission.stream_pool, _duplex)
-        watch = _WatchCall(route, self, admission.control_pool, None)
+        watch = _WatchCall(route, self, admission.health_pool, None)
         return grpc.unary_stream_rpc_method_handler(watch)
 
     def _admit(
@@ -95,7 +96,8 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         try:
             room.enter()
         except ServiceError as error:
-            self._metrics.rejected("queue_full").inc()
+            is_stream = isinstance(route.method, StreamMethod)
+            self._metrics.rejected("streams_full" if is_stream else "queue_full").inc()
             return self._refuse(route, error)
         kind = _StreamCall if isinstance(route.method, StreamMethod) else _Call
         return make(kind(route, self, pool, room))

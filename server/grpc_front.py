@@ -38,7 +38,7 @@ class GrpcFront:
     """A gRPC server over a router; `port` is the one that it got."""
 
     def __init__(self, config: FrontConfig, router: Router, admission: Admission) -> None:
-        self._server = grpc.server(admission.control_pool, options=_options(config))
+        self._server = grpc.server(admission.library_pool, options=_options(config))
         self._server.add_generic_rpc_handlers((router,))
         if config.reflection:
             names = [*router.service_names, reflection.SERVICE_NAME]

@@ -37,27 +37,31 @@ class HealthService:
     def set(self, statuses: Mapping[str, bool]) -> None:
         """Take over the whole table, name → serving; names that are missing become unknown."""
         with self._lock:
-            wanted = {
-                name: _SERVING if serving and not self._draining else _NOT_SERVING
-                for name, serving in statuses.items()
-            }
-            changed = {
-                name: wanted.get(name, _UNKNOWN)
-                for name in {*wanted, *self._statuses}
-                if wanted.get(name) != self._statuses.get(name)
-            }
-            self._statuses = wanted
-            for name, status in changed.items():
-                for send in self._watchers.get(name, ()):
-                    send(pb.HealthCheckResponse(status=status))
+            self._take_over(statuses)
+
+    def _take_over(self, statuses: Mapping[str, bool]) -> None:
+        wanted = {
+            name: _SERVING if serving and self._may_serve(name) else _NOT_SERVING
+            for name, serving in statuses.items()
+        }
+        changed = {
+            name: wanted.get(name, _UNKNOWN)
+            for name in {*wanted, *self._statuses}
+            if wanted.get(name) != self._statuses.get(name)
+        }
+        self._statuses = wanted
+        for name, status in changed.items():
+            for send in self._watchers.get(name, ()):
+                send(pb.HealthCheckResponse(status=status))
+
+    def _may_serve(self, name: str) -> bool:
+        return not self._draining or name == "liveness"
 
     def drain(self) -> None:
         """Turn every name to NOT_SERVING for good, liveness apart: the process still runs."""
         with self._lock:
-            names = list(self._statuses)
-        self.set({name: name == "liveness" for name in names})
-        with self._lock:
             self._draining = True
+            self._take_over(dict.fromkeys(self._statuses, True))
 
     def check(self, request: pb.HealthCheckRequest, call: Call) -> pb.HealthCheckResponse:
         """Answer for one name; raises NotFound."""

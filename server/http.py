@@ -1,5 +1,6 @@
 """Metrics and probes over plain HTTP, on a port of their own."""
 
+import socket
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from server.grpc_front import PortError
+from server.grpc_front import PortError, join_address
 
 _TEXT: Final = "text/plain; charset=utf-8"
 
@@ -27,10 +28,14 @@ class HttpServer:
                 "/readyz": lambda accept: _readiness(is_ready()),
             }
 
+        class Server(ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = Server((host, port), Handler)
         except OSError as error:
-            raise PortError(f"cannot listen on {host}:{port} for HTTP: {error.strerror}") from error
+            where = join_address(host, port)
+            raise PortError(f"cannot listen on {where} for HTTP: {error.strerror}") from error
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
 

@@ -139,7 +139,7 @@ class ServerMetrics:
         self._of_model: dict[tuple[str, str], ModelMetrics] = {}
         self._announced: set[tuple[str, str, str]] = set()
         self.rejected = cache(self._rejected.labels)  # its labels are few and fixed
-        for reason in ("queue_full", "deadline", "cancelled"):
+        for reason in ("queue_full", "streams_full", "deadline", "cancelled"):
             self.rejected(reason)
 
     def method(self, kind: str, service: str, name: str, *, is_watch: bool) -> MethodMetrics:

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from gurmukhi.bundle import MODEL, Bundle, Manifest, read_bundle
 from gurmukhi.errors import BundleError
+from gurmukhi.image import PAPER, SIDE
 
 _ERRORS_ONLY: Final = 3
+# A first run of a size may allocate: nobody's request should pay for it.
+_WARM_UP_BATCHES: Final = (1, 8, 64, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +59,21 @@ class Model:
 
 
 def load_model(folder: Path) -> Model:
-    """Load a bundle: every sha256 verified, then the golden vectors reproduced.
+    """Load a bundle: every sha256 verified, the golden vectors reproduced, each size warmed up.
 
     Raises BundleError with the file and what is wrong with it.
     """
     bundle = read_bundle(folder)
     bundle.verify()
     model = Model(bundle.manifest, _open_session(bundle))
-    _prove(bundle, model)
+    try:
+        _prove(bundle, model)
+        for size in _WARM_UP_BATCHES:
+            model.predict(np.full((size, SIDE, SIDE), PAPER, dtype=np.uint8))
+    except BundleError:
+        raise
+    except Exception as error:  # whatever a graph of another make does when it is run
+        raise BundleError(f"{folder}: cannot be run ({type(error).__name__}: {error})") from error
     return model
 
 

@@ -4,18 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from gurmukhi.errors import BundleError
-from gurmukhi.image import SIDE
 from server.model import Model, load_model
 from server.policy import Candidate, Key
 from server.repository import Catalogue, Repository
-
-# A first run of a size may allocate: nobody's request should pay for it.
-_WARM_UP_BATCHES: Final = (1, 8, 64, 256)
 
 Failures = dict[Key, str]  # why a version could not be loaded
 
@@ -76,15 +70,18 @@ class LocalReplica:
                     serving[key] = entry
             self._serving, self._prepared = serving, {}
             models = [model for _, model in serving.values()]
-            self._repository.swap(Catalogue(models, default=self._default, labels=self._labels))
+            catalogue = Catalogue(models, default=self._default, labels=self._labels)
+            self._default = catalogue.default  # no other takes its place when it is unloaded
+            self._repository.swap(catalogue)
         self._on_change(self._repository, failures)
 
 
 def _load(candidate: Candidate) -> Model:
     started = time.perf_counter()
+    # A worker that starts later must not take up what has been put in a version's place since.
+    if Candidate.of(candidate.folder) != candidate:
+        raise BundleError(f"{candidate.folder}: its files changed since the version was chosen")
     model = load_model(candidate.folder)
-    for size in _WARM_UP_BATCHES:
-        model.predict(np.full((size, SIDE, SIDE), 255, dtype=np.uint8))
     _log.info(
         "loaded",
         extra={

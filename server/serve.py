@@ -22,7 +22,7 @@ from prometheus_client import (
 from gurmukhi.command import EXIT_INTERRUPTED
 from server.config import ServerConfig
 from server.control import ModelControl
-from server.grpc_front import reserved_port
+from server.grpc_front import join_address, reserved_port
 from server.http import HttpServer
 from server.policy import Key
 from server.process import ServingProcess
@@ -159,7 +159,8 @@ def _load_counter(registry: CollectorRegistry) -> Callable[[Key, bool], None]:
 
 def _announce(config: ServerConfig, port: int, http_port: int, control: ModelControl) -> None:
     print(  # noqa: T201
-        f"ready: gRPC on {config.host}:{port}, HTTP on {config.host}:{http_port}, "
+        f"ready: gRPC on {join_address(config.host, port)}, "
+        f"HTTP on {join_address(config.host, http_port)}, "
         f"{len(control.wanted)} model versions",
         flush=True,
     )

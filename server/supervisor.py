@@ -48,7 +48,7 @@ class Supervisor:
 
     def is_ready(self) -> bool:
         """Whether any worker answers."""
-        return any(worker.process.is_alive() for worker in self._workers)
+        return any(one.is_serving and one.process.is_alive() for one in self._workers)
 
     def spawn(self, count: int) -> list[WorkerReplica]:
         """Start workers that have no models yet."""

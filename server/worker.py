@@ -29,16 +29,23 @@ class WorkerReplica:
         self.process = process
         self._commands = commands
         self._lock = threading.Lock()
+        self._served: dict[Key, Candidate] = {}
+        self.is_serving = False
 
     def prepare(self, wanted: Mapping[Key, Candidate]) -> Failures:
-        return dict(self._ask("prepare", dict(wanted)) or {})
+        failures = self._ask("prepare", dict(wanted))
+        if failures is None:  # no version that ends a worker is to reach the next one
+            new = [key for key, candidate in wanted.items() if self._served.get(key) != candidate]
+            return {key: f"{'/'.join(key)}: a worker died while it was loaded" for key in new}
+        return dict(failures)
 
     def commit(self, wanted: Mapping[Key, Candidate], failures: Failures) -> None:
         self._ask("commit", dict(wanted), failures)
+        self._served = {key: one for key, one in wanted.items() if key not in failures}
 
     def start(self) -> None:
         """Have it answer."""
-        self._ask("start")
+        self.is_serving = self._ask("start") is True
 
     def drain(self) -> None:
         """Have it finish what is under way and end; returns at once."""
@@ -109,5 +116,5 @@ def run_worker(config: ServerConfig, port: int, commands: Connection, requests: 
             commands.send(None)
         elif command == "start":
             process.start()
-            commands.send(None)
+            commands.send(True)
     process.drain(config.pause_seconds, config.drain_seconds)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator.latency import histogram, quantiles, show_seconds
-from evaluator.statistics import class_figures, compare_pairs, mcnemar_exact, wilson_interval
-from gurmukhi.metrics import class_wise_accuracy, confusion_matrix
+from evaluator.statistics import class_figures, compare_pairs
+from gurmukhi.metrics import class_wise_accuracy, confusion_matrix, mcnemar_exact, wilson_interval
 
 
 @pytest.mark.parametrize(("correct", "count"), [(8, 10), (173, 178), (36, 178), (1, 2)])

@@ -71,6 +71,7 @@ def test_a_search_needs_no_test_split(train_folder: Path, tmp_path: Path) -> Non
     assert searched_recipes({"svm-linear": winner})[0].version == 2
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on_from_its_finished_trials(
     train_folder: Path, tmp_path: Path
 ) -> None:

@@ -189,8 +189,8 @@ def test_a_bad_picture_is_refused_by_its_number(
         (b"\0\0\0\0" * 2, [1], "have 4 bytes past the 1 elements"),
         (b"\0\0\0\0", [1, 2], "expected [N] or [N,1]"),
         (b"", [], "expected [N] or [N,1]"),
-        (b"", [0], "expected 1 to 1024 images"),
-        (b"\0\0\0\0" * 1025, [1025], "expected 1 to 1024 images"),
+        (b"", [0], "expected 1 to 1000 images"),
+        (b"\0\0\0\0" * 1001, [1001], "expected 1 to 1000 images"),
     ],
 )
 def test_a_broken_tensor_of_pictures_is_refused(

@@ -13,6 +13,7 @@ import grpc
 import pytest
 from conftest import RunningServer, run_command, serving
 from google.rpc import error_details_pb2
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 from grpc_status import rpc_status
 from test_server_process import scrape
 
@@ -307,6 +308,49 @@ def test_a_bad_version_leaves_the_old_one_serving_and_shows(models: Path, tmp_pa
         assert client.classify(IMAGES[0], version=version).scores == before.scores
         key = frozenset({("model", "mlp"), ("version", version), ("outcome", "failed")})
         assert scrape(running)["gurmukhi_model_loads_total", key] >= 1
+
+
+def test_a_bad_new_version_does_not_displace_the_good_one_under_latest(
+    models: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(models / "mlp", repository / "mlp")
+    flags = ("--version-policy", "latest:1", "--model-control", "poll", "--poll-seconds", "0.1")
+    with serving(repository, *flags) as running, DigitClient(running.target) as client:
+        shutil.copytree(repository / "mlp/1", tmp_path / "2")
+        manifest = (tmp_path / "2/manifest.json").read_text()
+        # A graph that ends otherwise than in our errors: its output has another name.
+        changed = manifest.replace('"version": 1', '"version": 2').replace(
+            '"name": "digit"', '"name": "x"'
+        )
+        (tmp_path / "2/manifest.json").write_text(changed)
+        (tmp_path / "2").rename(repository / "mlp/2")
+        key = frozenset({("model", "mlp"), ("version", "2"), ("outcome", "failed")})
+        until = time.monotonic() + 20
+        while ("gurmukhi_model_loads_total", key) not in scrape(running):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert client.classify(IMAGES[0], model="mlp").model.version == "1"
+        assert running.process.poll() is None
+
+
+def test_idle_reflection_blocks_no_probe(models: Path) -> None:
+    with serving(models) as running, grpc.insecure_channel(running.target) as channel:
+        stopped = threading.Event()
+
+        def never() -> object:
+            stopped.wait(20)
+            yield from ()
+
+        reflect = reflection_pb2_grpc.ServerReflectionStub(channel)
+        idle = [reflect.ServerReflectionInfo(never()) for _ in range(8)]
+        time.sleep(0.2)
+        health = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service="liveness")
+        assert health.Check(request, timeout=2).status == health_pb2.HealthCheckResponse.SERVING
+        for stream in idle:
+            stream.cancel()
+        stopped.set()
 
 
 def test_a_half_copied_version_is_not_loaded_until_it_is_whole(

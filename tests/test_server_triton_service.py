@@ -188,7 +188,7 @@ def test_a_models_configuration_is_what_its_bundle_says(
         *(name, "onnxruntime_onnx"),
         "onnxruntime",
     )
-    assert config.max_batch_size == 1024
+    assert config.max_batch_size == 1000
     for tensors, described in (
         (config.input, metadata.inputs),
         (config.output, metadata.outputs),
