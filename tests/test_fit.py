@@ -208,6 +208,14 @@ def wait_for_workers(process: subprocess.Popen[str]) -> list[int]:
     raise TimeoutError("no worker was started")
 
 
+def wait_for_import(process: subprocess.Popen[str]) -> None:
+    """Wait until the command imports PyTorch: before that the interpreter itself is starting."""
+    deadline = time.monotonic() + 60
+    while b"libtorch" not in Path(f"/proc/{process.pid}/maps").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def is_worker(pid: int) -> bool:
     return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
@@ -218,7 +226,7 @@ def is_worker(pid: int) -> bool:
 def test_an_interrupt_leaves_nothing(tmp_path: Path, whom: str, when: str) -> None:
     with fitting(tmp_path) as process:
         if when == "importing":
-            time.sleep(1.0)
+            wait_for_import(process)
         else:
             wait_for_workers(process)
         if when == "fitting":
