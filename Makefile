@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench-models check format protos deploy-check clean
+.PHONY: help setup demo test test-all bench-models check format protos deploy-check images clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ deploy-check: $(INSTALLED)  ## manifests, alerts and dashboard against schemas, 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
 	$(BIN)/python deploy/fetch_tools.py
 	GURMUKHI_DEPLOY_CHECK=1 $(BIN)/python -m pytest -q tests/test_deploy_*.py
+
+images:  ## container images of server, evaluator and trainer
+	./deploy/build-images.sh
 
 format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .
