@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from gurmukhi.bundle import MODEL, TensorSpec
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from server.control import Control
 from server.errors import InvalidRequest, Unsupported
 from server.model import Model
 from server.repository import Repository
@@ -18,24 +19,6 @@ READY: Final = "READY"
 # What Triton calls the runtime of an ONNX model.
 _PLATFORM: Final = "onnxruntime_onnx"
 _BACKEND: Final = "onnxruntime"
-
-
-class IndexEntry(Protocol):
-    """A version in the repository."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def version(self) -> str: ...
-    @property
-    def state(self) -> str:
-        """READY, LOADING or UNAVAILABLE."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready; empty where it is."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +38,6 @@ class ModelFigures:
     last_inference_ms: int = 0  # since 1970
 
 
-class ModelControl(Protocol):
-    """What can be asked of the repository while it is served."""
-
-    def index(self) -> Sequence[IndexEntry]:
-        """Every version that is known, served or not."""
-        ...
-
-    def load(self, name: str) -> None:
-        """Load a model, or load it again; raises ServiceError, Unsupported where not allowed."""
-        ...
-
-    def unload(self, name: str) -> None:
-        """Serve a model no longer; raises ServiceError, Unsupported where not allowed."""
-        ...
-
-
 class Statistics(Protocol):
     """The figures of the versions that are served."""
 
@@ -87,7 +54,7 @@ class TritonService:
     def __init__(
         self,
         repository: Repository,
-        control: ModelControl,
+        control: Control,
         statistics: Statistics,
         *,
         max_batch_size: int,
