@@ -13,6 +13,8 @@ from server.errors import Overloaded
 
 # Control calls take microseconds; two threads keep one slow caller from blocking a probe.
 _CONTROL_THREADS: Final = 2
+# They are begun when they are needed, and idle but for the moments when a status changes.
+_WATCH_THREADS: Final = 32
 # A full queue empties in milliseconds; sooner than this a try finds it full again.
 RETRY_SECONDS: Final = 0.05
 
@@ -81,6 +83,8 @@ class Admission:
         self.work_pool = CallPool(threads, thread_name_prefix="work")
         self.control_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="control")
         self.health_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="health")
+        # A watcher that does not read what it is sent holds its thread, and no probe's.
+        self.watch_pool = CallPool(_WATCH_THREADS, thread_name_prefix="watch")
         # Of a library's own handlers: reflection holds a thread while its stream is open.
         self.library_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="library")
         self.refusal_pool = CallPool(1, thread_name_prefix="refusal")

@@ -83,7 +83,7 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
             return self._admit(route, admission.work, admission.work_pool, _unary)
         if isinstance(method, StreamMethod):
             return self._admit(route, admission.streams, admission.stream_pool, _duplex)
-        watch = _WatchCall(route, self, admission.health_pool, None)
+        watch = _WatchCall(route, self, admission.watch_pool, None)
         return grpc.unary_stream_rpc_method_handler(watch)
 
     def _admit(

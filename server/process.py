@@ -46,8 +46,8 @@ class ServingProcess:
             labels=config.labels,
             on_change=self._announce,
         )
-        self._health = HealthService()
         admission = Admission(threads=config.threads, queue=config.queue, streams=config.streams)
+        self._health = HealthService(admission.watch_pool)
         predictor = Predictor(self.metrics)
         self._services = (
             DigitService(
