@@ -22,6 +22,7 @@ from evaluator.target import Target
 from gurmukhi.command import Parser
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError, DataError
+from gurmukhi.metrics import mcnemar_exact
 from gurmukhi.sources import find_source
 from gurmukhi.terminal import format_table, progress
 
@@ -158,11 +159,11 @@ def _compare_sides(split: Split, first: Side, second: Side, *, quiet: bool) -> C
             if index == 2 and any(len(replay.lost) == 3 for replay in replays):
                 break  # a side that answers nothing
     paired = compare_pairs(split.labels, replays[0].digits, replays[1].digits)
-    advice, reason = advise(split, replays, paired)
+    advice, reason = advise(replays, paired)
     return Comparison(first, second, replays, paired, advice, reason)
 
 
-def advise(split: Split, replays: tuple[Replay, Replay], paired: Paired) -> tuple[str, str]:
+def advise(replays: tuple[Replay, Replay], paired: Paired) -> tuple[str, str]:
     """What to do with B, and why."""
     for name, replay in zip("AB", replays, strict=True):
         if replay.lost:
@@ -178,9 +179,20 @@ def advise(split: Split, replays: tuple[Replay, Replay], paired: Paired) -> tupl
     if fewer > 0:
         return HOLD, f"B has {fewer} fewer right answers, which may be chance"
     a, b = (quantiles(replay.seconds)[_TAIL] for replay in replays)
-    if b > _SLOWER * a and b - a > _HICCUP_SECONDS:
+    if _is_slower(a, b) and _is_slower_by_more_than_chance(replays):
         return HOLD, f"B's {_TAIL} is {show_seconds(b)}, A's {show_seconds(a)}"
     return PROMOTE, "B has no fewer right answers, and is not much slower"
+
+
+def _is_slower(one: Any, other: Any) -> Any:
+    """Whether `other` is; seconds or arrays of them."""
+    return (other > _SLOWER * one) & (other - one > _HICCUP_SECONDS)
+
+
+def _is_slower_by_more_than_chance(replays: tuple[Replay, Replay]) -> bool:
+    """Whether B is slower on more images than A is: hiccups of a host hit either."""
+    a, b = (np.asarray(replay.seconds) for replay in replays)
+    return mcnemar_exact(int(_is_slower(a, b).sum()), int(_is_slower(b, a).sum())) < _SIGNIFICANT
 
 
 def _show(found: Sequence[Comparison], split: Split) -> str:

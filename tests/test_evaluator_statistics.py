@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evaluator.compare import HOLD, PROMOTE, advise
 from evaluator.latency import histogram, quantiles, show_seconds
+from evaluator.replay import empty_replay
 from evaluator.statistics import class_figures, compare_pairs
 from gurmukhi.metrics import class_wise_accuracy, confusion_matrix, mcnemar_exact, wilson_interval
 
@@ -94,3 +96,16 @@ def test_histogram_holds_every_call_in_the_bin_of_its_length(values: list[float]
 )
 def test_seconds_are_shown_in_the_unit_a_person_reads(seconds: float, shown: str) -> None:
     assert show_seconds(seconds) == shown
+
+
+@pytest.mark.parametrize(("slow", "advice"), [(0, PROMOTE), (5, PROMOTE), (10, HOLD), (40, HOLD)])
+def test_a_few_hiccups_make_no_server_slower(slow: int, advice: str) -> None:
+    labels = np.arange(40) % 10
+    replays = (empty_replay(40), empty_replay(40))
+    for replay in replays:
+        replay.digits[:] = labels
+        replay.seconds[:] = 0.0006
+    replays[1].seconds[:slow] = 0.005
+    paired = compare_pairs(labels, replays[0].digits, replays[1].digits)
+    assert quantiles(replays[1].seconds)["p90"] > 0.004 or slow < 5
+    assert advise(replays, paired)[0] == advice
