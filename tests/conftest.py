@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +34,9 @@ class RunningServer:
 
 
 @contextmanager
-def serving(models: Path, *flags: str) -> Iterator[RunningServer]:
+def serving(models: Path, *flags: str, prefix: Sequence[str] = ()) -> Iterator[RunningServer]:
     """Start a server of a model repository on free ports, and stop it at the end."""
-    command = [sys.executable, "-m", "server", "--models", str(models)]
+    command = [*prefix, sys.executable, "-m", "server", "--models", str(models)]
     command += ["--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
