@@ -1,13 +1,17 @@
 """How much work is taken in: a bounded queue, and a pool of threads for each kind of call.
 
 Health, metadata and refusals have threads of their own, so that a full queue fails no probe; a
-stream holds its thread while it lasts, so streams have theirs too.
+stream holds its thread while it lasts, so streams have theirs too. A call whose message has not
+come yet holds neither a thread nor a place in the queue.
 """
 
 import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
+
+from grpc import _server  # grpcio's own; its version is pinned in constraints.txt
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no annotations
 
 from server.errors import Overloaded
 
@@ -46,6 +50,11 @@ class PendingCall(ABC):
     """A call between its arrival and its end, as the pools see it."""
 
     __slots__ = ()
+    has_one_message = True  # its thread is given to it when that message has come
+
+    @abstractmethod
+    def admit(self) -> "CallPool":
+        """Called when its message has come, or never will: the pool that it is to run on."""
 
     @abstractmethod
     def end(self, rpc_event: Any) -> None:
@@ -64,7 +73,45 @@ class CallPool(ThreadPoolExecutor):
         if call is None:  # a library's own handler, such as reflection's
             return super().submit(fn, *args, **kwargs)
         event = next(one for one in args if hasattr(one, "call_details"))
+        if call.has_one_message:
+            return _run_when_received(call, event, fn, args)
         return super().submit(_run, call, event, fn, args)
+
+
+def _run_when_received(
+    call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]
+) -> Future[Any]:
+    """Give a call a thread once its one message is here.
+
+    grpcio would have the thread wait for it, and a caller who sends headers and no message could
+    hold every thread for as long as it pleases.
+    """
+    handler, _, state, behavior, await_message, *rest = args
+    done: Future[Any] = Future()
+
+    def take_message() -> Any:
+        with state.condition:
+            if not _server._is_rpc_state_active(state):
+                return None
+            message, state.request = state.request, None
+        return await_message() if message is None else message  # the latter ends without one
+
+    def run() -> None:
+        try:
+            _run(call, event, fn, (handler, event, state, behavior, take_message, *rest))
+        finally:
+            done.set_result(None)
+
+    def received(batch: Any) -> Any:
+        finished = receive(batch)
+        ThreadPoolExecutor.submit(call.admit(), run)
+        return finished
+
+    receive = _server._receive_message(state, event.call, None)
+    with state.condition:
+        event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
+        state.due.add(_server._RECEIVE_MESSAGE_TOKEN)
+    return done
 
 
 def _run(call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]) -> None:

@@ -20,6 +20,7 @@ from server.errors import (
     CallerGone,
     DeadlinePassed,
     InvalidRequest,
+    Overloaded,
     ServiceError,
     Unauthenticated,
 )
@@ -80,27 +81,20 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
             if not method.is_work:
                 pool = admission.health_pool if route.is_open else admission.control_pool
                 return _unary(_Call(route, self, pool, None))
-            return self._admit(route, admission.work, admission.work_pool, _unary)
+            return _unary(_Call(route, self, admission.work_pool, admission.work))
         if isinstance(method, StreamMethod):
-            return self._admit(route, admission.streams, admission.stream_pool, _duplex)
+            return self._stream(route)
         watch = _WatchCall(route, self, admission.watch_pool, None)
         return grpc.unary_stream_rpc_method_handler(watch)
 
-    def _admit(
-        self,
-        route: "_Route",
-        room: Room,
-        pool: CallPool,
-        make: "Callable[[_Call], grpc.RpcMethodHandler[Any, Any]]",
-    ) -> "grpc.RpcMethodHandler[Any, Any]":
+    def _stream(self, route: "_Route") -> "grpc.RpcMethodHandler[Any, Any]":
+        room, pool = self._admission.streams, self._admission.stream_pool
         try:
             room.enter()
-        except ServiceError as error:
-            is_stream = isinstance(route.method, StreamMethod)
-            self._metrics.rejected("streams_full" if is_stream else "queue_full").inc()
+        except Overloaded as error:
+            self.count_rejection("streams_full")
             return self._refuse(route, error)
-        kind = _StreamCall if isinstance(route.method, StreamMethod) else _Call
-        return make(kind(route, self, pool, room))
+        return grpc.stream_stream_rpc_method_handler(_StreamCall(route, self, pool, room))
 
     def _refuse(
         self, route: "_Route", reason: ServiceError | grpc.StatusCode
@@ -109,6 +103,11 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         return grpc.stream_stream_rpc_method_handler(
             _Refusal(route, self, self._admission.refusal_pool, None, reason)
         )
+
+    @property
+    def refusal_pool(self) -> CallPool:
+        """Where calls are refused."""
+        return self._admission.refusal_pool
 
     @property
     def service_names(self) -> list[str]:
@@ -158,8 +157,11 @@ class _Call(PendingCall):
     """A unary call; also `server.service.Call` for the service that answers it."""
 
     __slots__ = (
+        "_came",
         "_context",
+        "_holds_place",
         "_outcome",
+        "_refusal",
         "_room",
         "_router",
         "arrived",
@@ -175,14 +177,19 @@ class _Call(PendingCall):
         self.experimental_thread_pool = pool  # where grpcio runs the handler
         self._router = router
         self._room = room
+        self._holds_place = room is not None and not self.has_one_message
+        self._came = self.arrived
         self._context: Any = None
         self._outcome = [None]  # taken by whoever records the outcome
+        self._refusal: Overloaded | None = None
         self.deadline: float | None = None
         self.queued_seconds = 0.0
         route.metrics.arrive()
 
     def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         self._begin(context)
+        if self._refusal:
+            self._fail(self._refusal)
         try:
             if self._room:
                 ensure_awaited(self)
@@ -196,19 +203,33 @@ class _Call(PendingCall):
     def is_cancelled(self) -> bool:
         return not self._context.is_active()
 
+    def admit(self) -> CallPool:
+        """Take a place in the queue, now that the message has come."""
+        self._came = time.perf_counter()
+        if self._room:
+            try:
+                self._room.enter()
+            except Overloaded as error:
+                self._router.count_rejection("queue_full")
+                self._refusal = error
+                return self._router.refusal_pool
+            self._holds_place = True
+        return self.experimental_thread_pool
+
     def end(self, rpc_event: Any) -> None:
         """Give the place back; a call that never reached its handler was given up before."""
-        if self._room:
+        if self._room and self._holds_place:
             self._room.leave()
         if self._context is None:
             late = rpc_event.call_details.deadline <= time.time()
-            self._router.count_rejection("deadline" if late else "cancelled")
+            if not self._refusal:
+                self._router.count_rejection("deadline" if late else "cancelled")
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             self._record(code)
 
     def _begin(self, context: grpc.ServicerContext) -> None:
         self._context = context
-        self.queued_seconds = time.perf_counter() - self.arrived
+        self.queued_seconds = time.perf_counter() - self._came
         remaining = context.time_remaining()
         if remaining is not None:
             self.deadline = time.monotonic() + remaining
@@ -251,6 +272,7 @@ class _StreamCall(_Call):
     """A call with a stream of messages either way."""
 
     __slots__ = ()
+    has_one_message = False
 
     def __call__(self, data: Any, context: grpc.ServicerContext) -> Any:
         self._begin(context)
@@ -287,6 +309,7 @@ class _Refusal(_Call):
     """A call that is answered with an error at once."""
 
     __slots__ = ("_reason",)
+    has_one_message = False
 
     def __init__(
         self,
@@ -310,7 +333,3 @@ class _Refusal(_Call):
 
 def _unary(call: _Call) -> "grpc.RpcMethodHandler[Any, Any]":
     return grpc.unary_unary_rpc_method_handler(call)
-
-
-def _duplex(call: _Call) -> "grpc.RpcMethodHandler[Any, Any]":
-    return grpc.stream_stream_rpc_method_handler(call)

@@ -71,6 +71,9 @@ def _options(config: FrontConfig) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", int(config.shares_port)),
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # Calls of one connection at a time. Such as have sent no message yet hold some kilobytes
+        # each and wait in no queue of ours: without a bound one caller could open millions.
+        ("grpc.max_concurrent_streams", 1024),
         ("grpc.keepalive_time_ms", round(config.keepalive_seconds * 1000)),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

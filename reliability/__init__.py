@@ -1,0 +1,1 @@
+"""Try to break the service: hostile input, faults, concurrency, endurance."""
