@@ -1,7 +1,6 @@
 """gurmukhi.v1.DigitService: an image in, a digit out."""
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -54,15 +53,13 @@ class DigitService:
         """Classify one image."""
         _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
-        started = time.perf_counter()
-        image = _read_image(request.image, "image")
-        prediction = self._predictor.predict(
-            model, image.pixels[None], call, time.perf_counter() - started
-        )
-        return pb.ClassifyResponse(
-            classification=self._classification(model, prediction, 0, image, request.top_k),
-            model=_model_version(model),
-        )
+        with self._predictor.attempt(model, call) as attempt:
+            image = _read_image(request.image, "image")
+            prediction = attempt.predict(image.pixels[None])
+            return pb.ClassifyResponse(
+                classification=self._classification(model, prediction, 0, image, request.top_k),
+                model=_model_version(model),
+            )
 
     def classify_batch(
         self, request: pb.ClassifyBatchRequest, call: Call
@@ -70,25 +67,16 @@ class DigitService:
         """Classify several images by one run of one model."""
         _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
-        count = len(request.images)
-        if not 1 <= count <= self._max_batch_size:
-            raise InvalidRequest(
-                "images", f"has {count} images; expected 1 to {self._max_batch_size}"
+        with self._predictor.attempt(model, call) as attempt:
+            images = self._read_images(request.images, call)
+            prediction = attempt.predict(np.stack([image.pixels for image in images]))
+            return pb.ClassifyBatchResponse(
+                classifications=[
+                    self._classification(model, prediction, index, image, request.top_k)
+                    for index, image in enumerate(images)
+                ],
+                model=_model_version(model),
             )
-        started = time.perf_counter()
-        images = []
-        for index, image in enumerate(request.images):
-            ensure_awaited(call)  # a picture may take long to decode
-            images.append(_read_image(image, f"images[{index}]"))
-        pixels = np.stack([image.pixels for image in images])
-        prediction = self._predictor.predict(model, pixels, call, time.perf_counter() - started)
-        return pb.ClassifyBatchResponse(
-            classifications=[
-                self._classification(model, prediction, index, image, request.top_k)
-                for index, image in enumerate(images)
-            ],
-            model=_model_version(model),
-        )
 
     def classify_stream(
         self, requests: Iterator[pb.ClassifyRequest], call: Call
@@ -109,6 +97,18 @@ class DigitService:
             models=[_model_version(model) for model in self._repository],
             default_model=self._repository.default,
         )
+
+    def _read_images(self, images: Sequence[pb.Image], call: Call) -> list[DigitImage]:
+        count = len(images)
+        if not 1 <= count <= self._max_batch_size:
+            raise InvalidRequest(
+                "images", f"has {count} images; expected 1 to {self._max_batch_size}"
+            )
+        found = []
+        for index, image in enumerate(images):
+            ensure_awaited(call)  # a picture may take long to decode
+            found.append(_read_image(image, f"images[{index}]"))
+        return found
 
     def _classification(
         self, model: Model, prediction: Prediction, index: int, image: DigitImage, top_k: int

@@ -50,10 +50,9 @@ def obey_parameters(request: pb.ModelInferRequest, call: Call) -> None:
             raise InvalidRequest(field, "is set, but the models keep no state between requests")
         if name in ("timeout", "priority") and value < 0:
             raise InvalidRequest(field, f"is {value}; expected 0 or more")
-        if name == "timeout" and 0 < value < call.queued_seconds * 1e6:
-            raise DeadlinePassed(
-                f"waited {call.queued_seconds * 1e6:.0f} µs in the queue; its timeout is {value} µs"
-            )
+        queued = (call.queued_seconds or 0.0) * 1e6
+        if name == "timeout" and 0 < value < queued:
+            raise DeadlinePassed(f"waited {queued:.0f} µs in the queue; its timeout is {value} µs")
 
 
 def wants_final_mark(request: pb.ModelInferRequest) -> bool:

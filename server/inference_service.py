@@ -3,7 +3,6 @@
 Source: github.com/kserve/open-inference-protocol, specification/protocol/inference_grpc.md.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -104,15 +103,13 @@ class InferenceService:
     def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """Run a model; the reply is raw where the request was, and typed where it was."""
         model = self._find(request.model_name, request.model_version, "model_name")
-        if request.parameters:
-            obey_parameters(request, call)
-        wanted = wanted_outputs(request, model)
-        started = time.perf_counter()
-        images = read_images(request, call, self._max_batch_size)
-        prediction = self._predictor.predict(
-            model, images.pixels, call, time.perf_counter() - started
-        )
-        return respond(request, model, prediction, wanted, images.warnings)
+        with self._predictor.attempt(model, call) as attempt:
+            if request.parameters:
+                obey_parameters(request, call)
+            wanted = wanted_outputs(request, model)
+            images = read_images(request, call, self._max_batch_size)
+            prediction = attempt.predict(images.pixels)
+            return respond(request, model, prediction, wanted, images.warnings)
 
     def model_stream_infer(
         self, requests: Iterator[pb.ModelInferRequest], call: Call

@@ -55,6 +55,9 @@ class ModelMetrics:
     queue_seconds: Any
     preprocess_seconds: Any
     inference_seconds: Any
+    postprocess_seconds: Any
+    failure_seconds: Any
+    last_inference: Any
     batch_size: Any
     confidence: Any
     predictions: tuple[Any, ...]  # (10,) by digit
@@ -106,7 +109,7 @@ class ServerMetrics:
             registry=registry,
         )
         self._queue = self._per_model(
-            "queue_duration_seconds", "Waiting for a thread.", _SECONDS, registry
+            "queue_duration_seconds", "Waiting for a thread, of unary calls.", _SECONDS, registry
         )
         self._preprocess = self._per_model(
             "preprocess_duration_seconds",
@@ -116,6 +119,25 @@ class ServerMetrics:
         )
         self._inference = self._per_model(
             "inference_duration_seconds", "One run of the graph.", _SECONDS, registry
+        )
+        self._postprocess = self._per_model(
+            "postprocess_duration_seconds",
+            "From a graph's outputs to a response.",
+            _SECONDS,
+            registry,
+        )
+        self._failure = self._per_model(
+            "failure_duration_seconds",
+            "Requests that found the version and got no answer, to their end.",
+            _SECONDS,
+            registry,
+        )
+        self._last_inference = Gauge(
+            "gurmukhi_last_inference_timestamp_seconds",
+            "When the version answered last, in seconds since 1970; 0 for never.",
+            _MODEL,
+            registry=registry,
+            multiprocess_mode="max",
         )
         self._batch_size = self._per_model(
             "batch_size", "Images in one run of the graph.", _BATCHES, registry
@@ -154,6 +176,9 @@ class ServerMetrics:
                 queue_seconds=self._queue.labels(*key),
                 preprocess_seconds=self._preprocess.labels(*key),
                 inference_seconds=self._inference.labels(*key),
+                postprocess_seconds=self._postprocess.labels(*key),
+                failure_seconds=self._failure.labels(*key),
+                last_inference=self._last_inference.labels(*key),
                 batch_size=self._batch_size.labels(*key),
                 confidence=self._confidence.labels(*key),
                 predictions=tuple(self._predictions.labels(*key, d) for d in range(CLASS_COUNT)),

@@ -17,8 +17,8 @@ class Call(Protocol):
         ...
 
     @property
-    def queued_seconds(self) -> float:
-        """How long the call waited for a thread."""
+    def queued_seconds(self) -> float | None:
+        """How long the call waited for a thread; None in a stream, which has one of its own."""
         ...
 
     def is_cancelled(self) -> bool:

@@ -31,6 +31,7 @@ class ModelFigures:
     success_seconds: float = 0.0
     fail_count: int = 0
     fail_seconds: float = 0.0
+    queue_count: int = 0  # a stream's requests wait in none
     queue_seconds: float = 0.0
     compute_input_seconds: float = 0.0
     compute_infer_seconds: float = 0.0
@@ -41,8 +42,8 @@ class ModelFigures:
 class Statistics(Protocol):
     """The figures of the versions that are served."""
 
-    def of(self, model: Model) -> ModelFigures:
-        """The figures of one version."""
+    def of(self, models: Sequence[Model]) -> Sequence[ModelFigures]:
+        """The figures of some versions, in their order."""
         ...
 
 
@@ -112,11 +113,9 @@ class TritonService:
         self, request: pb.ModelStatisticsRequest, call: Call
     ) -> pb.ModelStatisticsResponse:
         """Give the figures of one version, of a model's versions, or of all."""
+        models = self._chosen(request.name, request.version)
         return pb.ModelStatisticsResponse(
-            model_stats=[
-                _statistics(model, self._statistics.of(model))
-                for model in self._chosen(request.name, request.version)
-            ]
+            model_stats=list(map(_statistics, models, self._statistics.of(models)))
         )
 
     def repository_index(
@@ -199,9 +198,9 @@ def _statistics(model: Model, figures: ModelFigures) -> pb.ModelStatistics:
         inference_stats=pb.InferStatistics(
             success=_duration(count, figures.success_seconds),
             fail=_duration(figures.fail_count, figures.fail_seconds),
-            queue=_duration(count, figures.queue_seconds),
+            queue=_duration(figures.queue_count, figures.queue_seconds),
             compute_input=_duration(count, figures.compute_input_seconds),
-            compute_infer=_duration(count, figures.compute_infer_seconds),
+            compute_infer=_duration(figures.execution_count, figures.compute_infer_seconds),
             compute_output=_duration(count, figures.compute_output_seconds),
         ),
     )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,7 @@ def test_statistics_are_those_of_all_workers(models: Path) -> None:
 
 
 def test_statistics_count_images_runs_and_time(models: Path) -> None:
+    began_ms = int(time.time() * 1000)
     with serving(models) as running, grpc.insecure_channel(running.target) as channel:
         stub = GRPCInferenceServiceStub(channel)
         for count in (1, 2, 7):
@@ -272,5 +274,28 @@ def test_statistics_count_images_runs_and_time(models: Path) -> None:
     assert figures.success.count == figures.compute_infer.count == figures.queue.count == 3
     assert 0 < figures.compute_infer.ns < figures.success.ns
     assert figures.fail.count == 0
+    assert figures.compute_output.count == 3
+    assert 0 < figures.compute_output.ns < figures.success.ns
+    assert began_ms <= mlp.last_inference <= time.time() * 1000
     others = [stats.execution_count for stats in everything if stats.name != "mlp"]
     assert others == [0, 0, 0, 0]
+    assert [stats.last_inference for stats in everything if stats.name != "mlp"] == [0] * 4
+
+
+def test_statistics_count_what_failed(models: Path) -> None:
+    with serving(models) as running, grpc.insecure_channel(running.target) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        good = raw_request(IMAGES)
+        bad = raw_request(IMAGES, id="bad")
+        bad.outputs.add(name="nothing")
+        unknown = raw_request(IMAGES, "nothing")
+        for request in (bad, bad, unknown):
+            with pytest.raises(grpc.RpcError):
+                stub.ModelInfer(request, timeout=5)
+        assert len(list(stub.ModelStreamInfer(iter([good, bad, good, good]), timeout=10))) == 4
+        statistics = pb.ModelStatisticsRequest(name="mlp")
+        (mlp,) = stub.ModelStatistics(statistics, timeout=5).model_stats
+    figures = mlp.inference_stats
+    assert (figures.success.count, figures.fail.count) == (3, 3)
+    assert figures.fail.ns > 0
+    assert (mlp.inference_count, mlp.execution_count) == (3 * len(IMAGES), 3)
