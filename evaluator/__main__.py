@@ -5,7 +5,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 
 import numpy as np
@@ -26,6 +26,7 @@ from evaluator.table import show_record
 from evaluator.target import Target
 from evaluator.verdict import conclude
 from gurmukhi.command import run
+from gurmukhi.credentials import read_credentials
 from gurmukhi.dataset import Split, make_split
 from gurmukhi.errors import DataError
 from gurmukhi.image import SIDE
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `gurmukhi-evaluate`."""
     given = sys.argv[1:] if argv is None else list(argv)
     if given[:1] == ["compare"]:
-        return run(make_compare_parser(), compare, given[1:])
+        parser = make_compare_parser()
+        return run(parser, lambda flags: compare(flags, read_credentials(parser, flags)), given[1:])
     if given[:1] == ["history"]:
         return run(make_history_parser(), _history, given[1:])
     parser = make_parser()
@@ -57,7 +59,9 @@ def evaluate(config: Config) -> int:
     source, split = _find_images(config, subjects)
     with ExitStack() as stack:
         targets = [
-            stack.enter_context(Target(address, settings.timeout_seconds))
+            stack.enter_context(
+                closing(Target(address, settings.timeout_seconds, config.credentials))
+            )
             for address in find_addresses(config.target)
         ]
         session = Session(targets, source, split, subjects, settings, baseline=baseline)

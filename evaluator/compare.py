@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from evaluator.session import read_split, read_subjects
 from evaluator.statistics import Paired, compare_pairs
 from evaluator.target import Target
 from gurmukhi.command import Parser
+from gurmukhi.credentials import Credentials
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError, DataError
 from gurmukhi.metrics import mcnemar_exact
@@ -91,12 +92,12 @@ def make_compare_parser() -> Parser:
     return parser
 
 
-def compare(arguments: argparse.Namespace) -> int:
+def compare(arguments: argparse.Namespace, credentials: Credentials) -> int:
     """Compare, show the findings, write `compare.json` and return the exit code."""
     source = find_source(arguments.data)
     split = read_split(source)
     with ExitStack() as stack:
-        sides = _sides(arguments, stack)
+        sides = _sides(arguments, credentials, stack)
         found = [
             _compare_sides(split, first, second, quiet=arguments.quiet) for first, second in sides
         ]
@@ -118,7 +119,9 @@ def compare(arguments: argparse.Namespace) -> int:
     return EXIT_CODES[worst]
 
 
-def _sides(arguments: argparse.Namespace, stack: ExitStack) -> list[tuple[Side, Side]]:
+def _sides(
+    arguments: argparse.Namespace, credentials: Credentials, stack: ExitStack
+) -> list[tuple[Side, Side]]:
     subjects = read_subjects(arguments.models, arguments.model)
     keys = {subject.key: subject for subject in subjects}
     first, second = arguments.first, arguments.second
@@ -129,7 +132,7 @@ def _sides(arguments: argparse.Namespace, stack: ExitStack) -> list[tuple[Side, 
         )
 
     def dial(address: str) -> Target:
-        return stack.enter_context(Target(address, arguments.timeout))
+        return stack.enter_context(closing(Target(address, arguments.timeout, credentials)))
 
     if first in keys:
         target = dial(find_addresses(arguments.target)[0])

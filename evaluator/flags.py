@@ -13,6 +13,7 @@ from evaluator.run import CHECKS, PROFILES
 from evaluator.settings import Budget, Settings
 from gurmukhi.client import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
 from gurmukhi.command import Parser, positive_number, whole_number
+from gurmukhi.credentials import Credentials, add_credential_flags, read_credentials
 from gurmukhi.sources import DATA_HELP
 
 PROGRAM: Final = "gurmukhi-evaluate"
@@ -21,6 +22,7 @@ _ALWAYS: Final = ("reach", "data")
 _EXAMPLES: Final = (
     "gurmukhi-evaluate --target localhost:8001 --models models/",
     "gurmukhi-evaluate --target dns:///digits.example:8001 --model svm-rbf:1 --profile quick",
+    "gurmukhi-evaluate --target 10.0.0.7:8001 --tls-ca ca.pem --tls-server-name digits.example",
     "gurmukhi-evaluate --latency-budget p99=5ms --latency-budget mlp:p99=2ms",
     "gurmukhi-evaluate --baseline last/report.json --allow-lost 1",
     "gurmukhi-evaluate --profile conformance --metrics http://localhost:8002/metrics",
@@ -42,6 +44,7 @@ class Config:
     """The command's flags."""
 
     target: str
+    credentials: Credentials
     models: Path
     data: str | None
     report: Path
@@ -215,6 +218,7 @@ def add_subject_flags(parser: Parser, data_help: str = DATA_HELP) -> None:
         metavar="SECONDS",
         help="deadline of each call (default: %(default)s)",
     )
+    add_credential_flags(parser)
 
 
 def read_config(parser: Parser, arguments: argparse.Namespace, given: Sequence[str]) -> Config:
@@ -252,6 +256,7 @@ def read_config(parser: Parser, arguments: argparse.Namespace, given: Sequence[s
     )
     return Config(
         target=arguments.target,
+        credentials=read_credentials(parser, arguments),
         models=arguments.models,
         data=arguments.data,
         report=arguments.report,

@@ -4,8 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 import numpy as np
@@ -13,7 +12,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from evaluator.wire import Answer, infer_request, read_answer
+from gurmukhi.answer import call_error
+from gurmukhi.channel import CONNECT_MILLISECONDS, name_options, token_metadata
 from gurmukhi.client import Classification, DigitClient, ModelVersion, Picture
+from gurmukhi.credentials import PLAIN, Credentials
 from gurmukhi.errors import CallError
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
@@ -39,7 +41,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.05  # doubled each time: a lost call is given up
 _OPTIONS: Final = (
     # Back within a retry's pause: grpc's own pause of a second would outlast them all.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.max_receive_message_length", 64 << 20),
 )
@@ -74,15 +76,30 @@ class Calls:
 class Target:
     """One address under test. Every call has a deadline and raises CallError when it fails."""
 
-    def __init__(self, address: str, timeout_seconds: float) -> None:
+    def __init__(
+        self, address: str, timeout_seconds: float, credentials: Credentials = PLAIN
+    ) -> None:
         self.address = address
         self.timeout_seconds = timeout_seconds
         self.calls = Calls()
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._metadata = token_metadata(credentials.token)
+        options = [*_OPTIONS, *name_options(credentials.server_name)]
+        self._channel = (
+            grpc.secure_channel(address, credentials.channel, options)
+            if credentials.channel
+            else grpc.insecure_channel(address, options)
+        )
         self._inference = GRPCInferenceServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         # Retries are made and counted here, not hidden in the channel.
-        self._digits = DigitClient(address, timeout_seconds=timeout_seconds, retries=False)
+        self._digits = DigitClient(
+            address,
+            timeout_seconds=timeout_seconds,
+            retries=False,
+            credentials=credentials.channel,
+            server_name=credentials.server_name,
+            token=credentials.token,
+        )
 
     def is_live(self) -> bool:
         """ServerLive."""
@@ -106,9 +123,7 @@ class Target:
     def health(self, service: str = "") -> str:
         """The health service's word on a service, such as "SERVING"."""
         request = health_pb2.HealthCheckRequest(service=service)
-        reply = self._call(
-            HEALTH, "Check", lambda seconds: self._health.Check(request, timeout=seconds)
-        )
+        reply = self._ask(HEALTH, "Check", self._health.Check, request)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
 
     def infer(
@@ -166,22 +181,17 @@ class Target:
         self._digits.close()
         self._channel.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _infer_call(self, method: str, request: Any, *, wanted: bool = False) -> Any:
         stub = getattr(self._inference, method)
-        return self._call(
-            INFERENCE, method, lambda seconds: stub(request, timeout=seconds), wanted=wanted
-        )
+        return self._ask(INFERENCE, method, stub, request, wanted=wanted)
+
+    def _ask(
+        self, service: str, method: str, stub: Any, request: Any, *, wanted: bool = False
+    ) -> Any:
+        def ask(seconds: float) -> Any:
+            return stub(request, timeout=seconds, metadata=self._metadata)
+
+        return self._call(service, method, ask, wanted=wanted)
 
     def _digit_call(self, method: str, ask: Callable[[], _T], *, wanted: bool = False) -> _T:
         return self._call(DIGITS, method, lambda _: ask(), wanted=wanted)
@@ -206,7 +216,7 @@ class Target:
             try:
                 reply = ask(max(deadline - time.monotonic(), 0.001))
             except (grpc.RpcError, CallError) as error:
-                failure = _call_error(self.address, error)
+                failure = error if isinstance(error, CallError) else call_error(self.address, error)
                 self.calls.attempt(service, method, failure.code.name)
                 again = (
                     failure.code in _RETRYABLE
@@ -224,9 +234,3 @@ class Target:
                 self.calls.call(attempt, lost=False)
                 return reply
         raise AssertionError("the last attempt returns or raises")
-
-
-def _call_error(address: str, error: grpc.RpcError | CallError) -> CallError:
-    if isinstance(error, CallError):
-        return error
-    return CallError(address, error.code(), error.details() or "no details")

@@ -1,3 +1,9 @@
 """The words that the trainer, the server and the evaluator share."""
 
+import os
+
 __version__ = "0.1.0"
+
+# gRPC's core looks when it is imported. By default it writes a line to standard error on each
+# failed handshake; the call's own error says the same, once.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")

@@ -8,6 +8,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from gurmukhi.channel import explain
 from gurmukhi.errors import CallError, ImageError
 from gurmukhi.image import SIDE
 from gurmukhi.v1 import digits_pb2 as pb
@@ -119,4 +120,4 @@ def read_model(message: pb.ModelVersion) -> ModelVersion:
 
 def call_error(target: str, error: grpc.RpcError) -> CallError:
     """A failed call as an error of ours."""
-    return CallError(target, error.code(), error.details() or "no details")
+    return CallError(target, error.code(), explain(error.details() or "no details"))

@@ -5,6 +5,7 @@ and retries (gRFC A6).
 """
 
 import json
+import re
 from typing import Final
 
 # A server that stops ends calls that arrive late with CANCELLED, on connections still open, and
@@ -27,19 +28,59 @@ _SERVICE_CONFIG: Final = {
     ],
 }
 
+CONNECT_MILLISECONDS: Final = 2_000
+# What gRPC says of a failed handshake, and what it means.
+_HANDSHAKES: Final = (
+    (
+        re.compile(r"CERTIFICATE_VERIFY_FAILED: (?P<why>[\w ]+)"),
+        "the server's certificate is not trusted ({why}): it is signed by another CA, or out of "
+        "date",
+    ),
+    (
+        re.compile("Hostname Verification Check failed"),
+        "the server's certificate is of another name than the one that is dialled",
+    ),
+    (re.compile("WRONG_VERSION_NUMBER"), "the server speaks no TLS"),
+    (
+        re.compile("last error: .*Socket closed"),
+        "the server closes the connection: it may want TLS, or a certificate that it trusts",
+    ),
+)
 
-def channel_options(*, retries: bool = True) -> list[tuple[str, int | str]]:
+
+def channel_options(*, retries: bool = True, server_name: str = "") -> list[tuple[str, int | str]]:
     """Options of a channel: round robin over all addresses, health-checked, with retries or not.
 
-    A server that comes back is connected to within 100 ms.
+    A server that comes back is connected to within 100 ms. `server_name` is the name to expect in
+    its certificate; "" is the one in the target.
     """
     config = dict(_SERVICE_CONFIG)
     if not retries:
         del config["methodConfig"]
     return [
+        *name_options(server_name),
         ("grpc.service_config", json.dumps(config)),
         ("grpc.enable_retries", int(retries)),
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
+        # This bounds an attempt too: several round trips, to a server far away.
+        ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),
         ("grpc.max_reconnect_backoff_ms", 100),
     ]
+
+
+def name_options(server_name: str) -> list[tuple[str, int | str]]:
+    """The option of a channel to a server whose certificate has another name than its address."""
+    return [("grpc.ssl_target_name_override", server_name)] if server_name else []
+
+
+def token_metadata(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a call that carries a bearer token; none for ""."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def explain(details: str) -> str:
+    """What gRPC says of a failed call, in plain words where the handshake was what failed."""
+    for pattern, meaning in _HANDSHAKES:
+        if found := pattern.search(details):
+            return meaning.format(**found.groupdict())
+    return details

@@ -14,6 +14,7 @@ import grpc
 
 from gurmukhi.client import DEFAULT_TARGET, Classification, DigitClient, Picture
 from gurmukhi.command import Parser, complain, one_line, positive_number, run
+from gurmukhi.credentials import Credentials, add_credential_flags, read_credentials
 from gurmukhi.errors import CallError, DataError, ImageError
 from gurmukhi.image import decode
 from gurmukhi.terminal import format_table
@@ -25,6 +26,7 @@ _MAX_SENT_BYTES: Final = 900_000
 _EXAMPLES: Final = (
     "gurmukhi-classify digit.png photo.jpg",
     "gurmukhi-classify --model svm-rbf:1 --csv scans/ > digits.csv",
+    "gurmukhi-classify --target digits.example:8001 --tls-ca ca.pem --token-file token digit.png",
     "curl -s https://example.org/digit.png | gurmukhi-classify --json -",
 )
 
@@ -40,7 +42,8 @@ class _Outcome:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `gurmukhi-classify`."""
-    return run(_parser(), _classify, argv)
+    parser = _parser()
+    return run(parser, lambda flags: _classify(flags, read_credentials(parser, flags)), argv)
 
 
 def _parser() -> Parser:
@@ -69,18 +72,25 @@ def _parser() -> Parser:
         metavar="SECONDS",
         help="deadline of each call (default: %(default)s)",
     )
+    add_credential_flags(parser)
     style = parser.add_mutually_exclusive_group()
     style.add_argument("--json", action="store_true", help="print one JSON object a line")
     style.add_argument("--csv", action="store_true", help="print comma-separated values")
     return parser
 
 
-def _classify(arguments: argparse.Namespace) -> int:
+def _classify(arguments: argparse.Namespace, credentials: Credentials) -> int:
     model, _, version = arguments.model.partition(":")
     names = [name for argument in arguments.images for name in _picture_names(argument)]
     outcomes = []
     try:
-        with DigitClient(arguments.target, timeout_seconds=arguments.timeout) as client:
+        with DigitClient(
+            arguments.target,
+            timeout_seconds=arguments.timeout,
+            credentials=credentials.channel,
+            server_name=credentials.server_name,
+            token=credentials.token,
+        ) as client:
             for name in names:
                 outcomes.append(_ask(client, name, model, version))
                 if arguments.json:

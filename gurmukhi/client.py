@@ -25,7 +25,7 @@ from gurmukhi.answer import (
     read_model,
     read_outcome,
 )
-from gurmukhi.channel import channel_options
+from gurmukhi.channel import channel_options, token_metadata
 from gurmukhi.errors import CallError
 from gurmukhi.v1 import digits_pb2 as pb
 from gurmukhi.v1.digits_pb2_grpc import DigitServiceStub
@@ -50,7 +50,8 @@ class DigitClient:
     `target` may name several servers, as `dns:///name:8001` or `ipv4:10.0.0.1:8001,10.0.0.2:8001`
     do: those that are healthy get the calls in turn, and a call that a stopping server drops is
     tried on another. Every call has a deadline, retries included, and raises CallError when it
-    fails.
+    fails. `credentials` dial with TLS; `server_name` is the name in the certificate where it is
+    not the target's.
     """
 
     def __init__(
@@ -60,12 +61,13 @@ class DigitClient:
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         retries: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
+        server_name: str = "",
         token: str = "",
     ) -> None:
         self._target = target
         self._timeout = timeout_seconds
-        self._metadata = _metadata(token)
-        options = channel_options(retries=retries)
+        self._metadata = token_metadata(token)
+        options = channel_options(retries=retries, server_name=server_name)
         self._channel = (
             grpc.secure_channel(target, credentials, options)
             if credentials
@@ -147,12 +149,13 @@ class AsyncDigitClient:
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         retries: bool = True,
         credentials: grpc.ChannelCredentials | None = None,
+        server_name: str = "",
         token: str = "",
     ) -> None:
         self._target = target
         self._timeout = timeout_seconds
-        self._metadata = _metadata(token)
-        options = channel_options(retries=retries)
+        self._metadata = token_metadata(token)
+        options = channel_options(retries=retries, server_name=server_name)
         self._channel = (
             grpc.aio.secure_channel(target, credentials, options)
             if credentials
@@ -218,7 +221,3 @@ class AsyncDigitClient:
             return await method(request, timeout=self._timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise call_error(self._target, error) from error
-
-
-def _metadata(token: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {token}"),) if token else ()

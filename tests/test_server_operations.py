@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from certificates import certificates
 from conftest import ROOT, RunningServer, run_command, serving
 
 from gurmukhi.client import DigitClient
@@ -24,38 +25,10 @@ from gurmukhi.synthetic import synthetic_digits
 from server.config import add_arguments, flag_names
 from server.cpus import cpu_limit
 
+__all__ = ["certificates"]  # a fixture
+
 IMAGES, _ = synthetic_digits(3, 81)
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-def openssl(folder: Path, *words: str) -> None:
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA, a server's certificate for localhost, a client's, and a stranger's of another CA."""
-    folder = tmp_path_factory.mktemp("certificates")
-    for ca in ("ca", "other"):
-        openssl(
-            folder,
-            *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", f"/CN={ca}", "-keyout", f"{ca}.key", "-out", f"{ca}.pem"),
-        )
-    for name, ca in (("server", "ca"), ("renewed", "ca"), ("client", "ca"), ("stranger", "other")):
-        openssl(
-            folder,
-            *("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"),
-            *("-keyout", f"{name}.key", "-out", f"{name}.csr"),
-        )
-        (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-        openssl(
-            folder,
-            *("x509", "-req", "-days", "2", "-in", f"{name}.csr", "-extfile", "names"),
-            *("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial"),
-            *("-out", f"{name}.pem"),
-        )
-    return folder
 
 
 def credentials(folder: Path, client: str = "") -> grpc.ChannelCredentials:
