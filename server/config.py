@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 from gurmukhi.command import Parser, positive_number, whole_number
 from server.control import MODES, Mode
-from server.cpus import cpu_limit
+from server.cpus import PINS, Pin, cpu_limit
 from server.logs import FORMATS, Format
 from server.policy import Key, VersionPolicy, parse_labels
 from server.tls import TlsFiles
@@ -27,6 +27,7 @@ class ServerConfig:
     port: int
     metrics_port: int
     workers: int
+    pin: Pin
     threads: int
     queue: int
     streams: int
@@ -130,6 +131,13 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
         "processes on the one port; auto is one for each CPU that the container may use",
         "N",
         type=_workers,
+    )
+    flag(
+        "--pin",
+        "auto",
+        "keep each process on a CPU of its own: on, off, or auto, where the CPUs are not shared",
+        "MODE",
+        type=_one_of(PINS),
     )
     flag("--threads", "4", "threads a worker for inference", "N", type=whole_number(1, 256))
     flag(

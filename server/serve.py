@@ -22,6 +22,7 @@ from prometheus_client import (
 from gurmukhi.command import EXIT_INTERRUPTED
 from server.config import ServerConfig
 from server.control import ModelControl
+from server.cpus import pin
 from server.grpc_front import join_address, reserved_port
 from server.http import HttpServer
 from server.policy import Key
@@ -72,6 +73,8 @@ class StopSignal:
 
 def serve_alone(config: ServerConfig, stop: StopSignal) -> int:
     """Serve from this process; returns the exit code."""
+    # By the process's number, so that several servers of one machine spread.
+    pin(config.pin, os.getpid(), 1)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

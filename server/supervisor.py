@@ -52,7 +52,7 @@ class Supervisor:
 
     def spawn(self, count: int) -> list[WorkerReplica]:
         """Start workers that have no models yet."""
-        return [self._spawn() for _ in range(count)]
+        return [self._spawn(place) for place in range(count)]
 
     def start(self) -> None:
         """Have all workers answer; raises WorkerError where one has died."""
@@ -93,25 +93,25 @@ class Supervisor:
         self._workers.remove(worker)
         multiprocess.mark_process_dead(process.pid, self._metrics_folder)
         time.sleep(_RESTART_SECONDS)
-        fresh = self._spawn()
+        fresh = self._spawn(worker.place)
         assert self.control  # noqa: S101 - set before the first worker can die
         self.control.bring(fresh)
         fresh.start()
 
-    def _spawn(self) -> WorkerReplica:
+    def _spawn(self, place: int) -> WorkerReplica:
         commands, worker_commands = self._context.Pipe()
         requests, worker_requests = self._context.Pipe()
         with _metrics_in(self._metrics_folder):
             process = self._context.Process(
                 target=run_worker,
-                args=(self._config, self._port, worker_commands, worker_requests),
+                args=(self._config, self._port, place, worker_commands, worker_requests),
                 daemon=True,
             )
             process.start()
         worker_commands.close()
         worker_requests.close()
         threading.Thread(target=self._answer, args=(requests,), daemon=True).start()
-        worker = WorkerReplica(process, commands)
+        worker = WorkerReplica(process, commands, place)
         self._workers.append(worker)
         return worker
 

@@ -1,6 +1,7 @@
 """One of several serving processes on a port, and the parent's end of it."""
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from server.config import ServerConfig
 from server.control import IndexEntry
+from server.cpus import pin
 from server.errors import ServiceError
 from server.logs import start_logs
 from server.policy import Candidate, Key
@@ -25,8 +27,9 @@ _log = logging.getLogger(__name__)
 class WorkerReplica:
     """A worker's models, as its parent sees them; one that has died loads nothing."""
 
-    def __init__(self, process: Any, commands: Connection) -> None:
+    def __init__(self, process: Any, commands: Connection, place: int) -> None:
         self.process = process
+        self.place = place  # among the workers; one that replaces it takes the same CPU
         self._commands = commands
         self._lock = threading.Lock()
         self._served: dict[Key, Candidate] = {}
@@ -92,13 +95,16 @@ class RemoteControl:
         return answer
 
 
-def run_worker(config: ServerConfig, port: int, commands: Connection, requests: Connection) -> None:
+def run_worker(
+    config: ServerConfig, port: int, place: int, commands: Connection, requests: Connection
+) -> None:
     """Serve until told to drain, or until the parent is gone."""
     # A terminal's Ctrl-C reaches the whole group: the parent alone decides.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     start_logs(config.log_format)
     logging.getLogger("server").setLevel(config.log_level)
+    pin(config.pin, os.getppid() + place, config.workers)
     process = ServingProcess(
         config, CollectorRegistry(), RemoteControl(requests), port=port, shares_port=True
     )
