@@ -21,7 +21,7 @@ from evaluator.push import push_metrics, write_termination_log
 from evaluator.report import Occasion, make_record
 from evaluator.run import run_checks, run_checks_on_stream
 from evaluator.session import Session, Subject, find_near, read_split, read_subjects
-from evaluator.stream import LARGEST_SPLIT, Stream, find_stream
+from evaluator.stream import Stream, find_stream
 from evaluator.table import show_record
 from evaluator.target import Target
 from evaluator.verdict import conclude
@@ -94,10 +94,11 @@ def evaluate(config: Config) -> int:
 def _find_images(config: Config, subjects: list[Subject]) -> tuple[Source | Stream, Split]:
     """The test split, or a stream where `--data` names one and no bundle was evaluated on it."""
     stream = find_stream(config.data)
-    if stream is None or (stream.folder is None and stream.count <= LARGEST_SPLIT):
+    origins = [subject.origin for subject in subjects if subject.origin]
+    if stream is None or any(stream.may_be(one) for one in origins):
         source = find_source(config.data)
         split = read_split(source)
-        if stream is None or any(split.sha256 == subject.data_sha256 for subject in subjects):
+        if stream is None or any(split.sha256 == one.test_sha256 for one in origins):
             return source, split
     if config.baseline:
         raise DataError(f"--baseline: holds the test split's answers, not those of {config.data}")

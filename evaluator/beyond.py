@@ -15,6 +15,7 @@ from evaluator.results import Fault, Result
 from evaluator.session import Session, Subject
 from evaluator.stream import Stream, Tally
 from evaluator.target import SURE_BATCH
+from gurmukhi.errors import DataError
 from gurmukhi.metrics import confusion_matrix
 from gurmukhi.terminal import progress
 
@@ -41,6 +42,10 @@ def run_stream(session: Session, stream: Stream) -> bool:
                     shown.advance(len(labels), f"{rate:,.0f} images/s")
     except KeyboardInterrupt:
         interrupted = True
+    except DataError as error:  # a picture that cannot be read; what came before it is told
+        session.results.append(
+            Result.failed("data", stream.location, Fault.INPUT, f"--data: {error}")
+        )
     session.results.extend(
         _result(subject, session.tallies.get(subject.key)) for subject in subjects
     )

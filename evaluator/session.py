@@ -15,7 +15,7 @@ from evaluator.settings import Settings
 from evaluator.stream import Stream, Tally
 from evaluator.target import Target
 from gurmukhi.audit import measure_leakage
-from gurmukhi.bundle import Bundle, Manifest, find_bundles, read_bundle
+from gurmukhi.bundle import Bundle, DataOrigin, Manifest, find_bundles, read_bundle
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError, DataError
 from gurmukhi.evaluation import Evaluation
@@ -44,9 +44,9 @@ class Subject:
         return f"{self.name}:{self.version}"
 
     @property
-    def data_sha256(self) -> str:
-        """Of the split that the bundle was evaluated on; "" where it cannot be read."""
-        return self.bundle.manifest.data.test_sha256 if self.bundle else ""
+    def origin(self) -> DataOrigin | None:
+        """The data that the bundle was evaluated on; None where it cannot be read."""
+        return self.bundle.manifest.data if self.bundle else None
 
     @property
     def manifest(self) -> Manifest:

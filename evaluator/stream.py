@@ -1,5 +1,6 @@
 """Name labelled images that no bundle was evaluated on, and count answers on them."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,14 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gurmukhi.dataset import holds_split, read_folder
+from evaluator.folder import count_pictures, holds_classes, read_pictures
+from gurmukhi.bundle import DataOrigin
+from gurmukhi.dataset import holds_split
 from gurmukhi.labels import CLASS_COUNT
 from gurmukhi.synthetic import synthetic_digits
 
 # A seed of its own: 1 to 4 draw what models are fitted and proven on.
 _SEED: Final = 6
-# gurmukhi.sources makes splits of this size at most; larger ones are streams alone.
-LARGEST_SPLIT: Final = 100_000
 _BLOCK: Final = 2000  # images in memory at a time: 2 MB of pixels
 _SYNTHETIC: Final = re.compile(r"synthetic:([1-9]\d{0,9})")
 
@@ -33,13 +34,17 @@ class Stream:
     count: int
     folder: Path | None = None
 
+    def may_be(self, origin: DataOrigin) -> bool:
+        """Whether these are as many synthetic images as a bundle was evaluated on."""
+        return self.kind == origin.source == "synthetic" and self.count == origin.test_images
+
     def blocks(self) -> Iterator[Block]:
         """The images, a block at a time; raises DataError."""
         if self.folder is not None:
-            split = read_folder(self.folder)
-            for start in range(0, self.count, _BLOCK):
-                part = slice(start, start + _BLOCK)
-                yield split.images[part], split.labels[part]
+            pictures = read_pictures(self.folder)
+            while taken := list(itertools.islice(pictures, _BLOCK)):
+                images, labels = zip(*taken, strict=True)
+                yield np.stack(images), np.array(labels, np.int64)
             return
         for start in range(0, self.count, _BLOCK):
             yield synthetic_digits(min(_BLOCK, self.count - start), _SEED, start=start)
@@ -61,7 +66,7 @@ class Tally:
 def find_stream(spec: str | None) -> Stream | None:
     """The stream that `--data` names; None where it names a data set.
 
-    `synthetic:N` and a folder with the classes 0 to 9 right in it are streams.
+    `synthetic:N` and a folder with any of the classes 0 to 9 right in it are streams.
     """
     if spec is None:
         return None
@@ -69,7 +74,6 @@ def find_stream(spec: str | None) -> Stream | None:
         count = int(match[1])
         return Stream("synthetic", f"generator, seed {_SEED}, {count} images", count)
     folder = Path(spec)
-    classes = [folder / str(digit) for digit in range(CLASS_COUNT)]
-    if holds_split(folder, "test") or not any(one.is_dir() for one in classes):
+    if holds_split(folder, "test") or not holds_classes(folder):
         return None
-    return Stream("local", str(folder), len(read_folder(folder)), folder)
+    return Stream("local", str(folder), count_pictures(folder), folder)

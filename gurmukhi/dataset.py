@@ -200,7 +200,7 @@ def _label_of(source: Path, name: str) -> int:
 
 def _read_digit(source: Path, name: str, data: bytes) -> NDArray[np.uint8]:
     try:
-        with _quiet_libtiff():
+        with quiet_libtiff():
             grey = read_grey(data)
         if grey.shape != (SIDE, SIDE):
             height, width = grey.shape
@@ -211,7 +211,7 @@ def _read_digit(source: Path, name: str, data: bytes) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _quiet_libtiff() -> Iterator[None]:
+def quiet_libtiff() -> Iterator[None]:
     """Keep libtiff's own complaints off standard error: our error says what is wrong, and where.
 
     It writes to file descriptor 2 and, as Pillow builds it, cannot be told not to.

@@ -1,7 +1,5 @@
 """All outputs of a run agree, whatever its verdict; histories, pushes, comparisons, streams."""
 
-import _thread
-import itertools
 import json
 import re
 import threading
@@ -24,7 +22,6 @@ from evaluator.html import render_html
 from evaluator.junit import render_junit
 from evaluator.markdown import render_markdown
 from evaluator.outputs import to_json
-from evaluator.png import encode_png
 from evaluator.push import render_metrics, write_termination_log
 from evaluator.results import Fault, Outcome, Result
 from evaluator.table import show_record
@@ -285,47 +282,3 @@ def test_comparison_of_versions_asks_one_server(models: Path, report: Path, caps
         assert main(["compare", "mean:1", "mean:2", "--target", target, *flags]) == 0
     assert "mean:1 → mean:2" in capsys.readouterr().out
     assert main(["compare", "mean:1", "median:2", *flags]) == 4
-
-
-def test_stream_of_synthetic_digits_measures_accuracy_alone(
-    evaluate: Evaluate, report: Path
-) -> None:
-    with serving(RightServer()) as target:
-        assert evaluate(target, data="synthetic:3000") == 0
-    record = read_report(report)
-    (model,) = record["models"]
-    assert record["data"]["images"] == model["served"]["count"] == 3000
-    assert model["served"]["accuracy"] > 0.6
-    assert model["offline"] is None
-    assert record["data"]["names"] == []
-
-
-@pytest.mark.usefixtures("_interruptible")
-def test_stream_that_is_interrupted_reports_what_it_has(evaluate: Evaluate, report: Path) -> None:
-    class Interrupting(RightServer):
-        calls = itertools.count()
-
-        def before(self, method: str, context: Any) -> None:
-            if next(self.calls) == 80:
-                _thread.interrupt_main()
-
-    with serving(Interrupting()) as target:
-        assert evaluate(target, data="synthetic:1000000") == 130
-    record = read_report(report)
-    assert record["verdict"] == "incomplete"
-    assert record["models"][0]["served"]["count"] >= 2000
-
-
-def test_folder_of_labelled_images_is_measured(
-    evaluate: Evaluate, report: Path, tmp_path: Path
-) -> None:
-    split = the_split()
-    for index, label in enumerate(split.labels):
-        path = tmp_path / "scans" / str(label) / f"{index}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_png(split.images[index]))
-    with serving(RightServer()) as target:
-        assert evaluate(target, data=str(tmp_path / "scans")) == 0
-    (model,) = read_report(report)["models"]
-    assert (model["served"]["correct"], model["served"]["count"]) == (37, 40)
-    assert read_report(report)["data"]["synthetic"] is False
