@@ -1,7 +1,6 @@
 """gurmukhi-train fit publishes whole bundles, the same ones from the same seed, or nothing."""
 
 import hashlib
-import json
 import os
 import re
 import signal
@@ -85,36 +84,6 @@ def test_a_machines_bundle_is_the_same_whatever_the_seed(models: Path, tmp_path:
     first, again = digests(models / "svm-rbf" / "1"), digests(tmp_path / "m" / "svm-rbf" / "1")
     assert first["model.onnx"] == again["model.onnx"]
     assert first[GOLDEN] == again[GOLDEN]
-
-
-PARSE_CONFIG = """
-import sys
-from google.protobuf import json_format, text_format
-from tritonclient.grpc import model_config_pb2
-config = text_format.Parse(open(sys.argv[1]).read(), model_config_pb2.ModelConfig())
-print(json_format.MessageToJson(config))
-"""
-
-
-def test_triton_reads_the_configuration(models: Path) -> None:
-    pytest.importorskip("tritonclient")
-    done = subprocess.run(
-        [sys.executable, "-c", PARSE_CONFIG, str(models / "mlp" / "config.pbtxt")],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    config = json.loads(done.stdout)
-    assert (config["name"], config["platform"]) == ("mlp", "onnxruntime_onnx")
-    assert config["input"] == [
-        {"name": "pixels", "dataType": "TYPE_UINT8", "dims": ["-1", "32", "32"]}
-    ]
-    assert {output["name"]: output["dims"] for output in config["output"]} == {
-        "digit": ["-1"],
-        "scores": ["-1", "10"],
-        "probabilities": ["-1", "10"],
-    }
 
 
 @pytest.mark.parametrize(

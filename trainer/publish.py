@@ -102,7 +102,7 @@ def publish(
         card = render_card(manifest, evaluation, facts)
         (folder / CARD).write_text(card, encoding="utf-8")
         write_manifest(folder, manifest)
-    write_triton_config(repository / recipe.name, manifest)
+    write_triton_config(repository / recipe.name)
 
 
 def _calibration_record(recipe: Recipe) -> dict[str, Any]:
