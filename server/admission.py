@@ -10,10 +10,9 @@ from abc import ABC, abstractmethod
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
-from grpc import _server  # grpcio's own; its version is pinned in constraints.txt
-from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no annotations
-
-from server.errors import Overloaded
+from server.errors import NotReady, Overloaded, ServiceError
+from server.grpc_messages import receive
+from server.idle_calls import IdleCalls
 
 # Control calls take microseconds; two threads keep one slow caller from blocking a probe.
 _CONTROL_THREADS: Final = 2
@@ -38,12 +37,20 @@ class Room:
             if self._taken < self._size:
                 self._taken += 1
                 return
-        raise Overloaded(f"{self._size} {self._what} are under way already", RETRY_SECONDS)
+        raise self._overloaded()
+
+    def expect_place(self) -> None:
+        """Take none, but raise Overloaded where none is left."""
+        if self._taken >= self._size:
+            raise self._overloaded()
 
     def leave(self) -> None:
         """Give the place back."""
         with self._lock:
             self._taken -= 1
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"{self._size} {self._what} are under way already", RETRY_SECONDS)
 
 
 class PendingCall(ABC):
@@ -57,6 +64,10 @@ class PendingCall(ABC):
         """Called when its message has come, or never will: the pool that it is to run on."""
 
     @abstractmethod
+    def refuse(self, error: ServiceError) -> "CallPool":
+        """Have its handler end it with an error: the pool that it is to run on."""
+
+    @abstractmethod
     def end(self, rpc_event: Any) -> None:
         """Called when its thread is done with it, whether or not it ever reached a handler."""
 
@@ -68,50 +79,49 @@ class CallPool(ThreadPoolExecutor):
     has gone by the time that it gets a thread never reaches its handler, and only the pool knows.
     """
 
+    def __init__(self, threads: int, name: str, idle: IdleCalls) -> None:
+        super().__init__(threads, thread_name_prefix=name)
+        self._idle = idle
+
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         call = next((one for one in args if isinstance(one, PendingCall)), None)
-        if call is None:  # a library's own handler, such as reflection's
+        if call is None:
             return super().submit(fn, *args, **kwargs)
         event = next(one for one in args if hasattr(one, "call_details"))
         if call.has_one_message:
-            return _run_when_received(call, event, fn, args)
+            return self._run_when_received(call, event, fn, args)
         return super().submit(_run, call, event, fn, args)
 
+    def _run_when_received(
+        self, call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]
+    ) -> Future[Any]:
+        """Give a call a thread once its one message is here.
 
-def _run_when_received(
-    call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]
-) -> Future[Any]:
-    """Give a call a thread once its one message is here.
+        grpcio would have the thread wait for it, and a caller who sends headers and no message
+        could hold every thread for as long as it pleases.
+        """
+        handler, _, state, behavior, await_message, *rest = args
+        done: Future[Any] = Future()
 
-    grpcio would have the thread wait for it, and a caller who sends headers and no message could
-    hold every thread for as long as it pleases.
-    """
-    handler, _, state, behavior, await_message, *rest = args
-    done: Future[Any] = Future()
+        def run(message: bytes | None) -> None:
+            # Where there is none, grpcio's own way to wait ends the call as it should.
+            wait = await_message if message is None else lambda: message
+            try:
+                _run(call, event, fn, (handler, event, state, behavior, wait, *rest))
+            finally:
+                done.set_result(None)
 
-    def take_message() -> Any:
-        with state.condition:
-            if not _server._is_rpc_state_active(state):
-                return None
-            message, state.request = state.request, None
-        return await_message() if message is None else message  # the latter ends without one
+        def received(message: bytes | None) -> None:
+            if self._idle.discard(call):
+                ThreadPoolExecutor.submit(call.admit(), run, message)
 
-    def run() -> None:
-        try:
-            _run(call, event, fn, (handler, event, state, behavior, take_message, *rest))
-        finally:
-            done.set_result(None)
+        def give_up() -> None:
+            pool = call.refuse(NotReady("the server is stopping"))
+            ThreadPoolExecutor.submit(pool, run, b"")
 
-    def received(batch: Any) -> Any:
-        finished = receive(batch)
-        ThreadPoolExecutor.submit(call.admit(), run)
-        return finished
-
-    receive = _server._receive_message(state, event.call, None)
-    with state.condition:
-        event.call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
-        state.due.add(_server._RECEIVE_MESSAGE_TOKEN)
-    return done
+        self._idle.add(call, give_up)
+        receive(event.call, state, received)
+        return done
 
 
 def _run(call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]) -> None:
@@ -122,17 +132,19 @@ def _run(call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]) -> None:
 
 
 class Admission:
-    """The rooms and the pools of one server."""
+    """The rooms and the pools of one server, and the calls that only wait."""
 
     def __init__(self, *, threads: int, queue: int, streams: int) -> None:
+        self.idle = IdleCalls()
         self.work = Room(threads + queue, "calls")
         self.streams = Room(streams, "streams")
-        self.work_pool = CallPool(threads, thread_name_prefix="work")
-        self.control_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="control")
-        self.health_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="health")
+        self.work_pool = self._pool(threads, "work")
+        self.control_pool = self._pool(_CONTROL_THREADS, "control")
+        self.health_pool = self._pool(_CONTROL_THREADS, "health")
         # A watcher that does not read what it is sent holds its thread, and no probe's.
-        self.watch_pool = CallPool(_WATCH_THREADS, thread_name_prefix="watch")
-        # Of a library's own handlers: reflection holds a thread while its stream is open.
-        self.library_pool = CallPool(_CONTROL_THREADS, thread_name_prefix="library")
-        self.refusal_pool = CallPool(1, thread_name_prefix="refusal")
-        self.stream_pool = CallPool(streams, thread_name_prefix="stream")
+        self.watch_pool = self._pool(_WATCH_THREADS, "watch")
+        self.refusal_pool = self._pool(1, "refusal")
+        self.stream_pool = self._pool(streams, "stream")
+
+    def _pool(self, threads: int, name: str) -> CallPool:
+        return CallPool(threads, name, self.idle)

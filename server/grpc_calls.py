@@ -24,7 +24,9 @@ from server.errors import (
     ServiceError,
     Unauthenticated,
 )
+from server.grpc_messages import Messages
 from server.grpc_status import code_of, status_of
+from server.idle_calls import IdleCalls
 from server.metrics import MethodMetrics, ServerMetrics
 from server.service import (
     AnyMethod,
@@ -69,23 +71,30 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         }
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
-        route = self._routes.get(details.method)
-        if route is None:
-            if details.method.startswith("/grpc.reflection."):
-                return None  # type: ignore[return-value]  # the library's own handler follows
-            return self._refuse(self._unknown, grpc.StatusCode.UNIMPLEMENTED)
+        route = self._routes.get(details.method, self._unknown)
         if self._tokens and not route.is_open and not self._tokens.admit(details):
             return self._refuse(route, Unauthenticated("a valid bearer token is needed"))
+        if route is self._unknown:
+            return self._refuse(route, grpc.StatusCode.UNIMPLEMENTED)
         admission, method = self._admission, route.method
         if isinstance(method, Method):
             if not method.is_work:
                 pool = admission.health_pool if route.is_open else admission.control_pool
                 return _unary(_Call(route, self, pool, None))
-            return _unary(_Call(route, self, admission.work_pool, admission.work))
+            return self._work(route)
         if isinstance(method, StreamMethod):
             return self._stream(route)
         watch = _WatchCall(route, self, admission.watch_pool, None)
         return grpc.unary_stream_rpc_method_handler(watch)
+
+    def _work(self, route: "_Route") -> "grpc.RpcMethodHandler[Any, Any]":
+        room, pool = self._admission.work, self._admission.work_pool
+        try:
+            room.expect_place()  # a place is taken when the message has come
+        except Overloaded as error:
+            self.count_rejection("queue_full")
+            return self._refuse(route, error)
+        return _unary(_Call(route, self, pool, room))
 
     def _stream(self, route: "_Route") -> "grpc.RpcMethodHandler[Any, Any]":
         room, pool = self._admission.streams, self._admission.stream_pool
@@ -110,9 +119,9 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         return self._admission.refusal_pool
 
     @property
-    def service_names(self) -> list[str]:
-        """The full names of the services, in their order."""
-        return list(dict.fromkeys(path.split("/")[1] for path in self._routes))
+    def idle_calls(self) -> IdleCalls:
+        """The calls that only wait."""
+        return self._admission.idle
 
     def record(self, call: "_Call", code: grpc.StatusCode, context: Any) -> None:
         """Count an outcome; a call records one alone."""
@@ -181,15 +190,13 @@ class _Call(PendingCall):
         self._came = self.arrived
         self._context: Any = None
         self._outcome = [None]  # taken by whoever records the outcome
-        self._refusal: Overloaded | None = None
+        self._refusal: ServiceError | None = None
         self.deadline: float | None = None
-        self.queued_seconds = 0.0
+        self.queued_seconds: float | None = None
         route.metrics.arrive()
 
     def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
         self._begin(context)
-        if self._refusal:
-            self._fail(self._refusal)
         try:
             if self._room:
                 ensure_awaited(self)
@@ -211,10 +218,14 @@ class _Call(PendingCall):
                 self._room.enter()
             except Overloaded as error:
                 self._router.count_rejection("queue_full")
-                self._refusal = error
-                return self._router.refusal_pool
+                return self.refuse(error)
             self._holds_place = True
         return self.experimental_thread_pool
+
+    def refuse(self, error: ServiceError) -> CallPool:
+        """Have the handler end the call with an error."""
+        self._refusal = error
+        return self._router.refusal_pool
 
     def end(self, rpc_event: Any) -> None:
         """Give the place back; a call that never reached its handler was given up before."""
@@ -235,6 +246,8 @@ class _Call(PendingCall):
             self.deadline = time.monotonic() + remaining
         if not context.add_callback(self._on_termination):
             self._on_termination()  # it was over before it began
+        if self._refusal:
+            self._fail(self._refusal)
 
     def _succeed(self) -> None:
         if self._context.is_active():
@@ -276,9 +289,10 @@ class _StreamCall(_Call):
 
     def __call__(self, data: Any, context: grpc.ServicerContext) -> Any:
         self._begin(context)
-        self.queued_seconds = 0.0  # its messages wait for one another, not for a thread
+        self.queued_seconds = None  # its messages wait for one another, not for a thread
+        messages = Messages(data, self._router.idle_calls)
         try:
-            for reply in self.route.method.handle(map(self.route.parse, data), self):
+            for reply in self.route.method.handle(map(self.route.parse, messages), self):
                 yield reply.SerializeToString()
         except Exception as error:  # noqa: BLE001 - turned into a status there
             self._fail(error)
@@ -301,8 +315,21 @@ class _WatchCall(_Call):
             )
         except Exception as error:  # noqa: BLE001 - turned into a status there
             self._fail(error)
-        if not context.add_callback(unsubscribe):
+        idle = self._router.idle_calls
+
+        def end() -> None:
+            self._record(grpc.StatusCode.UNAVAILABLE)
+            context.set_code(grpc.StatusCode.UNAVAILABLE)
+            context.set_details("the server is stopping")
+            send(None)
+
+        def leave() -> None:
+            idle.discard(self)
             unsubscribe()
+
+        idle.add(self, end)
+        if not context.add_callback(leave):
+            leave()
 
 
 class _Refusal(_Call):

@@ -6,12 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
-from grpc_reflection.v1alpha import reflection
 
 from gurmukhi.errors import GurmukhiError
 from server.admission import Admission
 from server.grpc_calls import Router
-from server.reflection import described_pool
 from server.tls import TlsFiles, server_credentials
 
 
@@ -30,7 +28,6 @@ class FrontConfig:
     compression: bool = False
     max_connection_age_seconds: float = 0.0  # 0 is for ever
     keepalive_seconds: float = 60.0
-    reflection: bool = True
     tls: TlsFiles | None = None
 
 
@@ -38,12 +35,9 @@ class GrpcFront:
     """A gRPC server over a router; `port` is the one that it got."""
 
     def __init__(self, config: FrontConfig, router: Router, admission: Admission) -> None:
-        self._server = grpc.server(admission.library_pool, options=_options(config))
+        self._idle = admission.idle
+        self._server = grpc.server(admission.control_pool, options=_options(config))
         self._server.add_generic_rpc_handlers((router,))
-        if config.reflection:
-            names = [*router.service_names, reflection.SERVICE_NAME]
-            pool = described_pool(router.service_names)
-            reflection.enable_server_reflection(names, self._server, pool=pool)
         self.port = self._bind(config)
 
     def start(self) -> None:
@@ -51,8 +45,10 @@ class GrpcFront:
         self._server.start()
 
     def stop(self, grace_seconds: float) -> None:
-        """Refuse new calls, wait for those under way, and end what is left after the grace."""
-        self._server.stop(grace_seconds).wait()
+        """Refuse new calls, end those that are idle, wait for the others for the grace at most."""
+        stopped = self._server.stop(grace_seconds)
+        self._idle.end()
+        stopped.wait()
 
     def _bind(self, config: FrontConfig) -> int:
         address = join_address(config.host, config.port)

@@ -18,6 +18,7 @@ from server.metrics import ServerMetrics
 from server.model import Model
 from server.policy import Key
 from server.predictor import Predictor
+from server.reflection import ReflectionService
 from server.replica import Failures, LocalReplica
 from server.repository import Catalogue, Repository
 from server.statistics import MetricStatistics
@@ -71,8 +72,9 @@ class ServingProcess:
             ),
             self._health,
         )
+        reflection = ReflectionService(service.name for service in self._services)
         router = Router(
-            self._services,
+            [*self._services, reflection] if config.reflection else self._services,
             admission,
             self.metrics,
             tokens=Tokens(config.token_file) if config.token_file else None,
@@ -87,7 +89,6 @@ class ServingProcess:
                 compression=config.compression,
                 max_connection_age_seconds=config.max_connection_age_seconds,
                 keepalive_seconds=config.keepalive_seconds,
-                reflection=config.reflection,
                 tls=config.tls,
             ),
             router,

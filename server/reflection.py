@@ -1,15 +1,20 @@
-"""Gather the descriptors of the served protocols in one pool, for server reflection."""
+"""grpc.reflection.v1alpha.ServerReflection: the services described, for callers without stubs.
 
-from collections.abc import Iterable
+Source: github.com/grpc/grpc, doc/server-reflection.md.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from gurmukhi.health import health_pb2
 from gurmukhi.inference import open_inference_grpc_pb2
 from gurmukhi.v1 import digits_pb2
+from server.service import AnyMethod, Call, StreamMethod
 
 _FILES: tuple[FileDescriptor, ...] = (
     digits_pb2.DESCRIPTOR,
@@ -17,6 +22,25 @@ _FILES: tuple[FileDescriptor, ...] = (
     health_pb2.DESCRIPTOR,
     reflection_pb2.DESCRIPTOR,
 )
+
+
+class ReflectionService:
+    """Answers from the library's own servicer; knows no transport."""
+
+    name: Final = reflection.SERVICE_NAME
+
+    def __init__(self, services: Iterable[str]) -> None:
+        names = [*services, self.name]
+        self._library: Any = reflection.ReflectionServicer(names, pool=described_pool(names))
+        request_type = reflection_pb2.ServerReflectionRequest
+        self.methods: Mapping[str, AnyMethod] = {
+            "ServerReflectionInfo": StreamMethod(request_type, self.describe)
+        }
+
+    def describe(self, requests: Iterator[Any], call: Call) -> Iterator[Any]:
+        """Answer each question."""
+        answers: Iterator[Any] = self._library.ServerReflectionInfo(requests, None)
+        return answers
 
 
 def described_pool(services: Iterable[str]) -> DescriptorPool:

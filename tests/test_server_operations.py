@@ -16,6 +16,7 @@ import grpc
 import pytest
 from certificates import certificates
 from conftest import ROOT, RunningServer, run_command, serving
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gurmukhi.client import DigitClient
 from gurmukhi.command import Parser
@@ -118,6 +119,16 @@ def test_a_token_opens_the_services_and_health_is_open(models: Path, tmp_path: P
         with grpc.insecure_channel(running.target) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            reflection = reflection_pb2_grpc.ServerReflectionStub(channel)
+            question = reflection_pb2.ServerReflectionRequest(list_services="")
+            metadata = (("authorization", "Bearer second"),)
+            (told,) = reflection.ServerReflectionInfo(
+                iter([question]), timeout=5, metadata=metadata
+            )
+            assert told.list_services_response.service
+            with pytest.raises(grpc.RpcError) as refused:
+                list(reflection.ServerReflectionInfo(iter([question]), timeout=5))
+            assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
         tokens.write_text("third\n")
         time.sleep(1.2)
         assert [code(token) for token in ("first", "third")] == ["UNAUTHENTICATED", "OK"]

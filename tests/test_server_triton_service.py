@@ -282,7 +282,7 @@ def test_statistics_count_images_runs_and_time(models: Path) -> None:
     assert [stats.last_inference for stats in everything if stats.name != "mlp"] == [0] * 4
 
 
-def test_statistics_count_what_failed(models: Path) -> None:
+def test_statistics_count_what_failed_and_no_queue_of_streams(models: Path) -> None:
     with serving(models) as running, grpc.insecure_channel(running.target) as channel:
         stub = GRPCInferenceServiceStub(channel)
         good = raw_request(IMAGES)
@@ -296,6 +296,6 @@ def test_statistics_count_what_failed(models: Path) -> None:
         statistics = pb.ModelStatisticsRequest(name="mlp")
         (mlp,) = stub.ModelStatistics(statistics, timeout=5).model_stats
     figures = mlp.inference_stats
-    assert (figures.success.count, figures.fail.count) == (3, 3)
+    assert (figures.success.count, figures.fail.count, figures.queue.count) == (3, 3, 0)
     assert figures.fail.ns > 0
     assert (mlp.inference_count, mlp.execution_count) == (3 * len(IMAGES), 3)
