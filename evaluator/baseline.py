@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.history import is_history, last_pass
+from evaluator.history import BROKEN_RECORD, is_history, last_pass
 from evaluator.parity import name_images, replayed
 from evaluator.results import Fault, Result
 from evaluator.session import Session, Subject
@@ -37,7 +37,7 @@ class Baseline:
             return cls(path, str(record["data"]["sha256"]), _predictions(record))
         except OSError as error:
             raise DataError(f"--baseline {path}: cannot be read ({error.strerror})") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except BROKEN_RECORD as error:
             raise DataError(f"--baseline {path}: is no report.json ({error!r})") from error
 
 

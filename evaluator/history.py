@@ -26,6 +26,15 @@ CREATE TABLE runs (
 );
 PRAGMA user_version = {_SCHEMA_VERSION};
 """
+# What comes of reading a record that is none.
+BROKEN_RECORD: Final = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 _MAGIC: Final = b"SQLite format 3\0"
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _HEADER: Final = ("night", "verdict", "model", "served", "differ", "p50", "p99")
@@ -61,7 +70,10 @@ def read_runs(path: Path, limit: int) -> list[Record]:
         rows = database.execute(
             "SELECT record FROM runs ORDER BY started DESC, id DESC LIMIT ?", (limit,)
         ).fetchall()
-    return [json.loads(text) for (text,) in reversed(rows)]
+    try:
+        return [json.loads(text) for (text,) in reversed(rows)]
+    except BROKEN_RECORD as error:
+        raise DataError(f"{path}: holds a run that is no report ({error!r:.200})") from error
 
 
 def last_pass(path: Path) -> Record:
@@ -86,7 +98,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             elif version != _SCHEMA_VERSION:
                 raise DataError(f"{path}: its schema is {version}, expected {_SCHEMA_VERSION}")
             yield database
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a usable history ({error})") from error
 
 
@@ -113,7 +125,17 @@ class _Night:
 
 
 def show_history(runs: Sequence[Record], wanted: Sequence[str] = ()) -> str:
-    """A row for each night and version, then the course of each version as a line of bars."""
+    """A row for each night and version, then the course of each version as a line of bars.
+
+    Raises DataError where a run is no report.
+    """
+    try:
+        return _show_nights(runs, wanted)
+    except BROKEN_RECORD as error:
+        raise DataError(f"a run in the history is no report ({error!r:.200})") from error
+
+
+def _show_nights(runs: Sequence[Record], wanted: Sequence[str]) -> str:
     nights = [_Night(run, model) for run in runs for model in run["models"]]
     nights = [
         one for one in nights if not wanted or one.key in wanted or one.model["name"] in wanted

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import time
+import warnings
 from typing import Final, Literal
 
 Format = Literal["text", "json"]
@@ -41,6 +42,9 @@ class _JsonFormatter(logging.Formatter):
 
 def start_logs(style: Format) -> None:
     """Send all log lines to standard error in one style."""
+    # Pillow warns of what it finds odd in a picture, in words that a caller chooses: none of them
+    # belongs into the log, nor into the table of warnings that were shown, which only grows.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if style == "json" else _TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
