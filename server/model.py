@@ -57,6 +57,14 @@ class Model:
         )
         return Prediction(values["digit"], values["scores"], values.get("probabilities"))
 
+    def warm_up(self) -> None:
+        """Run each size once, and keep the memory of single images alone: others may be rare."""
+        shrink = onnxruntime.RunOptions()
+        shrink.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        for size, options in (*((size, None) for size in _WARM_UP_BATCHES), (1, shrink), (1, None)):
+            paper = np.full((size, SIDE, SIDE), PAPER, dtype=np.uint8)
+            self._session.run(self._outputs, {"pixels": paper}, options)
+
 
 def load_model(folder: Path) -> Model:
     """Load a bundle: every sha256 verified, the golden vectors reproduced, each size warmed up.
@@ -68,8 +76,7 @@ def load_model(folder: Path) -> Model:
     model = Model(bundle.manifest, _open_session(bundle))
     try:
         _prove(bundle, model)
-        for size in _WARM_UP_BATCHES:
-            model.predict(np.full((size, SIDE, SIDE), PAPER, dtype=np.uint8))
+        model.warm_up()
     except BundleError:
         raise
     except Exception as error:  # whatever a graph of another make does when it is run

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gurmukhi.errors import BundleError
+from server.memory import settle
 from server.model import Model, load_model
 from server.policy import Candidate, Key
 from server.repository import Catalogue, Repository
@@ -74,6 +75,7 @@ class LocalReplica:
             self._default = catalogue.default  # no other takes its place when it is unloaded
             self._repository.swap(catalogue)
         self._on_change(self._repository, failures)
+        settle()
 
 
 def _load(candidate: Candidate) -> Model:
