@@ -1,0 +1,296 @@
+"""Our server beside its floors, without peers: `make bench-quick`, under 3 minutes.
+
+The floors are a bare grpcio echo of the same bytes on the same CPU, and onnxruntime without a
+server. Servers take turns round by round; a ratio is the median of the rounds' ratios. Without
+`--models` it fits a repository of ten versions on synthetic digits first, once.
+"""
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks import questions
+from benchmarks.load import SHAPES, Generator, Question, Shape, median
+from benchmarks.processes import BenchmarkError, ServerProcess, running
+from benchmarks.report import Ratio, Report, table_of_bursts
+from benchmarks.rounds import BURST_SECONDS, ROUNDS, interleave, ratio
+from gurmukhi.command import Parser, run, whole_number
+
+_MODEL: Final = ("mlp", "1")
+_FITTED: Final = Path("build/bench/models")
+_RESULT: Final = Path("build/bench/quick.json")
+_OURS_READY: Final = r"gRPC on \S+:(\d+)"
+_STARTS: Final = 5
+_MANY: Final = Shape(1000)
+# Batches are sent by eight callers, and there are answers to so many at a time.
+_BATCHES: Final = {32: 0.5, 256: 0.7}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is measured, where, and for how long."""
+
+    models: Path
+    generator: Generator
+    cpus: set[int]  # the server's
+    rounds: int
+    seconds: float
+
+    @property
+    def graph(self) -> Path:
+        return self.models.joinpath(*_MODEL, "model.onnx")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = Parser("benchmarks.quick", __doc__.splitlines()[0], ("make bench-quick",))
+    parser.add_argument("--models", type=Path, help=f"a model repository (default: {_FITTED})")
+    parser.add_argument(
+        "--only", choices=list(_PARTS), action="append", help="this part alone; may be repeated"
+    )
+    parser.add_argument("--rounds", type=whole_number(1, 1000), default=ROUNDS)
+    parser.add_argument("--json", type=Path, default=_RESULT, help="default: %(default)s")
+    return run(parser, _command, argv)
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    _allow_many_files()
+    setting = _setting(arguments.models or _fitted(), arguments.rounds)
+    report = Report()
+    for part in arguments.only or _PARTS:
+        started = time.perf_counter()
+        _PARTS[part](setting, report)
+        report.write(arguments.json)  # what was measured stays, whatever comes next
+        if not arguments.quiet:
+            print(f"{part}: {time.perf_counter() - started:.0f} s", file=sys.stderr)  # noqa: T201
+    print(f"\n{report.table()}\n\nwritten to {arguments.json}")  # noqa: T201
+    return 0
+
+
+def _setting(models: Path, rounds: int) -> Setting:
+    cpus = sorted(os.sched_getaffinity(0))
+    # The server has one CPU, as a pinned worker has; the load comes from the others.
+    return Setting(models, Generator(set(cpus[:-1]) or None), {cpus[-1]}, rounds, BURST_SECONDS)
+
+
+def _measure_requests(setting: Setting, report: Report) -> None:
+    """One image: either API beside the echo of the same bytes."""
+    with _ours(setting) as server, _echo(setting) as floor:
+        infer = questions.model_infer(server, setting.graph, *_MODEL)
+        work = {
+            "ModelInfer": (server, infer),
+            "Classify": (server, questions.classify(server, setting.graph, *_MODEL)),
+            "echo": (floor, questions.echoed(floor, infer)),
+        }
+        rows = []
+        for shape in SHAPES:
+            count = shape.in_flight
+            bursts = interleave(
+                setting.generator, work, shape, rounds=setting.rounds, seconds=setting.seconds
+            )
+            medians = {name: median(found) for name, found in bursts.items()}
+            rows += [(name, count, one) for name, one in medians.items()]
+            report.figures[f"requests at {count}"] = {k: asdict(v) for k, v in medians.items()}
+            for name in ("ModelInfer", "Classify"):
+                rate = ratio(bursts[name], bursts["echo"], "requests_per_second")
+                report.ratios.append(Ratio(f"{name} at {count}: requests/s to echo", rate, 0.7))
+                cost = ratio(bursts[name], bursts["echo"], "cpu_microseconds")
+                report.ratios.append(
+                    # The same goal said of the CPU, which noise disturbs least.
+                    Ratio(f"{name} at {count}: CPU to echo", cost, 1 / 0.7, at_most=True)
+                )
+            cost = ratio(bursts["Classify"], bursts["ModelInfer"], "cpu_microseconds")
+            report.ratios.append(
+                Ratio(f"Classify at {count}: CPU to ModelInfer", cost, 1.0, at_most=True)
+            )
+        print(table_of_bursts(rows))  # noqa: T201
+        _measure_half_rate(setting, report, server, infer)
+
+
+def _measure_half_rate(
+    setting: Setting, report: Report, server: ServerProcess, question: Question
+) -> None:
+    shape = Shape(8)
+    full = setting.generator.burst(
+        server, question, shape, setting.generator.sized(server, question, shape, 1.0)
+    )
+    rate = full.requests_per_second / 2
+    bursts = [
+        setting.generator.burst(server, question, shape, int(rate), rate=rate)
+        for _ in range(setting.rounds)
+    ]
+    spread = statistics.median(one.p99_microseconds / one.p50_microseconds for one in bursts)
+    report.ratios.append(Ratio("p99 to p50 at half the rate", spread, 5.0, at_most=True))
+
+
+def _measure_workers(setting: Setting, report: Report) -> None:
+    """Two workers beside one: CPU a request."""
+    every = set(os.sched_getaffinity(0))
+    with (
+        _ours(setting) as one,
+        _ours(setting, "--workers", "2", "--pin", "on", cpus=every) as two,
+    ):
+        work = {
+            server.name: (server, questions.model_infer(server, setting.graph, *_MODEL))
+            for server in (one, two)
+        }
+        bursts = interleave(setting.generator, work, Shape(64), rounds=setting.rounds)
+        cost = ratio(bursts[two.name], bursts[one.name], "cpu_microseconds")
+        report.ratios.append(Ratio("two workers at 64: CPU to one's", cost, 1.15, at_most=True))
+        report.figures["resident MB with two workers"] = two.resident_megabytes()
+
+
+def _measure_batches(setting: Setting, report: Report) -> None:
+    """Batches over gRPC beside the graph alone, on the same CPU."""
+    with _ours(setting) as server, _graph(setting) as alone:
+        for batch, goal in _BATCHES.items():
+            question = questions.model_infer(server, setting.graph, *_MODEL, batch)
+            requests = setting.generator.sized(server, question, Shape(8), setting.seconds)
+            rates, costs = [], []
+            for _ in range(setting.rounds):
+                burst = setting.generator.burst(server, question, Shape(8), requests)
+                images, cpu = _run_graph(alone, batch, setting.seconds)
+                rates.append(burst.requests_per_second * batch / images)
+                costs.append(cpu / burst.cpu_microseconds)
+            report.figures[f"images/s at batch {batch}"] = {
+                "server": burst.requests_per_second * batch,
+                "graph alone": images,
+            }
+            rate, cost = statistics.median(rates), statistics.median(costs)
+            report.ratios.append(Ratio(f"batch {batch}: images/s to the graph alone", rate, goal))
+            report.ratios.append(Ratio(f"batch {batch}: images a CPU second, the same", cost, goal))
+
+
+def _measure_start(setting: Setting, report: Report) -> None:
+    """From start to ready, memory, and the import of the client."""
+    ready, memory = [], 0.0
+    for _ in range(_STARTS):
+        with _ours(setting) as server:
+            ready.append(server.ready_seconds)
+            memory = max(server.resident_megabytes())
+    count = len(list(setting.models.glob("*/*/manifest.json")))
+    # The fastest start: it only ever gets slower by what else the machine does.
+    report.ratios += [
+        Ratio(f"ready with {count} versions", min(ready), 1.0, at_most=True, unit=" s"),
+        Ratio(f"resident with {count} versions", memory, 115.0, at_most=True, unit=" MB"),
+        Ratio("import gurmukhi.client", _import_seconds(), 0.3, at_most=True, unit=" s"),
+    ]
+
+
+def _measure_scale(setting: Setting, report: Report) -> None:
+    """Many versions beside one, and many connections beside eight."""
+    with tempfile.TemporaryDirectory(prefix="one-version-") as folder:
+        shutil.copytree(setting.models.joinpath(*_MODEL), Path(folder).joinpath(*_MODEL))
+        with (
+            _ours(setting, "--queue", str(2 * _MANY.connections)) as many,
+            _ours(setting, models=Path(folder)) as single,
+        ):
+            asked = {
+                "many": (many, questions.model_infer(many, setting.graph, *_MODEL)),
+                "one": (single, questions.model_infer(single, setting.graph, *_MODEL)),
+            }
+            bursts = interleave(setting.generator, asked, Shape(8), rounds=setting.rounds)
+            cost = ratio(bursts["many"], bursts["one"], "cpu_microseconds")
+            name = "CPU a request with all versions to one version's"
+            report.ratios.append(Ratio(name, cost, 1.1, at_most=True))
+            costs = []
+            for _ in range(setting.rounds):
+                few, lots = (
+                    setting.generator.burst(*asked["many"], shape, 4000)
+                    for shape in (Shape(8), _MANY)
+                )
+                costs.append(lots.cpu_microseconds / few.cpu_microseconds)
+            name = f"CPU a request with {_MANY.connections} connections to 8's"
+            report.ratios.append(Ratio(name, statistics.median(costs), 1.3, at_most=True))
+
+
+_PARTS: Final[dict[str, Callable[[Setting, Report], None]]] = {
+    "requests": _measure_requests,
+    "workers": _measure_workers,
+    "batches": _measure_batches,
+    "start": _measure_start,
+    "scale": _measure_scale,
+}
+
+
+@contextmanager
+def _ours(
+    setting: Setting, *flags: str, models: Path | None = None, cpus: set[int] | None = None
+) -> Iterator[ServerProcess]:
+    command = [sys.executable, "-m", "server", "--models", str(models or setting.models), "-q"]
+    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--pin", "on", *flags]
+    name = " ".join(["gurmukhi-serve", *flags])
+    with running(name, command, _OURS_READY, cpus=cpus or setting.cpus) as server:
+        yield server
+
+
+@contextmanager
+def _echo(setting: Setting) -> Iterator[ServerProcess]:
+    command = [sys.executable, "-m", "benchmarks.echo"]
+    with running("echo", command, r"port (\d+)", cpus=setting.cpus) as server:
+        yield server
+
+
+@contextmanager
+def _graph(setting: Setting) -> Iterator["subprocess.Popen[str]"]:
+    cpus = setting.cpus
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "benchmarks.graph", str(setting.graph)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+    ) as process:
+        if process.stdout is None or not process.stdout.readline():
+            raise BenchmarkError("the graph alone did not start")
+        yield process
+
+
+def _run_graph(process: "subprocess.Popen[str]", batch: int, seconds: float) -> tuple[float, float]:
+    """Images a second, and CPU microseconds a run."""
+    if process.stdin is None or process.stdout is None:
+        raise BenchmarkError("the graph alone is not connected")
+    process.stdin.write(f"{batch} {seconds}\n")
+    process.stdin.flush()
+    images, cpu = map(float, process.stdout.readline().split())
+    return images, cpu
+
+
+def _import_seconds() -> float:
+    code = "import time; t = time.perf_counter(); import gurmukhi.client; "
+    code += "print(time.perf_counter() - t)"
+    runs = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+        for _ in range(_STARTS)
+    )
+    return min(float(done.stdout) for done in runs)
+
+
+def _fitted() -> Path:
+    if not _FITTED.exists():
+        print(f"fitting into {_FITTED}, once", file=sys.stderr)  # noqa: T201
+        command = [sys.executable, "-m", "trainer", "fit", "--data", "synthetic", "-q"]
+        command += ["--parity-images", "200", "--models", str(_FITTED)]
+        subprocess.run(command, check=True)  # noqa: S603 - our own command
+    return _FITTED
+
+
+def _allow_many_files() -> None:
+    """A thousand connections are a thousand files to the server and to the generator."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
