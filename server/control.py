@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 from gurmukhi.errors import BundleError
 from server.errors import NotFound, NotReady, Unsupported
 from server.policy import Candidate, Key, VersionPolicy, scan
 from server.replica import Failures, Replica
 
+T = TypeVar("T")
 Mode = Literal["none", "poll", "explicit"]
 MODES: Final[tuple[Mode, ...]] = ("none", "poll", "explicit")
 
@@ -120,8 +121,7 @@ class ModelControl:
             }
             if not found:
                 raise NotFound(f"the repository has no model {name[:64]!r}")
-            others = {key: one for key, one in self.wanted.items() if key[0] != name}
-            self._apply({**others, **found})
+            self._apply({**_without(self.wanted, name), **found}, _without(self.failures, name))
             self._log_failures()
             reasons = [reason for key, reason in self.failures.items() if key[0] == name]
             if reasons:
@@ -131,10 +131,10 @@ class ModelControl:
         """Stop serving a model; raises ServiceError."""
         with self._lock:
             self._require_explicit()
-            remaining = {key: one for key, one in self.wanted.items() if key[0] != name}
+            remaining = _without(self.wanted, name)
             if len(remaining) == len(self.wanted):
                 raise NotFound(f"no model {name[:64]!r} is served")
-            self._apply(remaining)
+            self._apply(remaining, _without(self.failures, name))
 
     def index(self) -> list[IndexEntry]:
         """Every version that is served, in the repository, or failing."""
@@ -162,8 +162,11 @@ class ModelControl:
                 _log.error("not loaded by a new worker: %s", reason)
             replica.commit(self.wanted, {**self.failures, **failures})
 
-    def _apply(self, candidates: dict[Key, Candidate]) -> None:
-        """All verify, then all switch; what fails anywhere changes nowhere."""
+    def _apply(self, candidates: dict[Key, Candidate], known: Failures | None = None) -> None:
+        """All verify, then all switch; what fails anywhere changes nowhere.
+
+        `known` are failures of models that this is not about; they stay.
+        """
         self._applied = candidates
         replicas = self._replicas()
         failures: Failures = {}
@@ -173,12 +176,12 @@ class ModelControl:
         failing = {name for name, _ in failures}
         kept = {key: one for key, one in self.wanted.items() if key[0] in failing}
         candidates = {**kept, **candidates}
+        self.failures = {**(known or {}), **failures}
         for replica in replicas:
-            replica.commit(candidates, failures)
+            replica.commit(candidates, self.failures)
         for key in candidates:
             if self.wanted.get(key) != candidates[key]:
                 self._on_outcome(key, key not in failures)
-        self.failures = failures
         self.wanted = {
             key: served
             for key, candidate in candidates.items()
@@ -201,6 +204,11 @@ class ModelControl:
                 f"models are loaded and unloaded by call under --model-control explicit alone; "
                 f"this server has {self._mode}"
             )
+
+
+def _without(table: dict[Key, T], name: str) -> dict[Key, T]:
+    """A table without the versions of one model."""
+    return {key: value for key, value in table.items() if key[0] != name}
 
 
 def _finished(candidates: dict[Key, Candidate]) -> dict[Key, Candidate]:

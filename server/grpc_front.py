@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -52,6 +53,8 @@ class GrpcFront:
 
     def _bind(self, config: FrontConfig) -> int:
         address = join_address(config.host, config.port)
+        if not config.shares_port:
+            _expect_free(config.host, config.port)
         try:
             if config.tls:
                 credentials = server_credentials(config.tls)
@@ -95,6 +98,21 @@ def reserved_port(host: str, port: int) -> Iterator[int]:
 
     Raises PortError where another program has it, even one that would share.
     """
+    family, address = _expect_free(host, port)
+    with socket.socket(family, socket.SOCK_STREAM) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            held.bind(address)
+        except OSError as error:
+            raise _taken(host, port, error) from error
+        yield int(held.getsockname()[1])
+
+
+def _expect_free(host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+    """The family and the address of a port that can be had, a free one for 0; raises PortError.
+
+    gRPC's core says of one that cannot be had neither why, nor on one line.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
@@ -102,11 +120,10 @@ def reserved_port(host: str, port: int) -> Iterator[int]:
             # Without SO_REUSEPORT of its own this fails on any other socket there.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-            port = probe.getsockname()[1]
-        with socket.socket(family, kind, protocol) as held:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind((address[0], port, *address[2:]))
-            yield port
+            return family, (address[0], probe.getsockname()[1], *address[2:])
     except OSError as error:
-        where = join_address(host, port)
-        raise PortError(f"cannot listen on {where} for gRPC: {error.strerror}") from error
+        raise _taken(host, port, error) from error
+
+
+def _taken(host: str, port: int, error: OSError) -> PortError:
+    return PortError(f"cannot listen on {join_address(host, port)} for gRPC: {error.strerror}")

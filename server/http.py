@@ -37,15 +37,18 @@ class HttpServer:
             where = join_address(host, port)
             raise PortError(f"cannot listen on {where} for HTTP: {error.strerror}") from error
         self._server.daemon_threads = True
+        self._thread: threading.Thread | None = None
         self.port = int(self._server.server_address[1])
 
     def start(self) -> None:
         """Begin to answer."""
-        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop answering and free the port."""
-        self._server.shutdown()
+        if self._thread:  # else it would wait for one
+            self._server.shutdown()
         self._server.server_close()
 
 

@@ -59,7 +59,7 @@ class InferenceService:
         return pb.ServerLiveResponse(live=True)
 
     def server_ready(self, request: pb.ServerReadyRequest, call: Call) -> pb.ServerReadyResponse:
-        """Say whether every model is ready."""
+        """Say whether the server answers, and has a model to answer by."""
         return pb.ServerReadyResponse(ready=self._is_ready())
 
     def model_ready(self, request: pb.ModelReadyRequest, call: Call) -> pb.ModelReadyResponse:

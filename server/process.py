@@ -39,7 +39,7 @@ class ServingProcess:
         shares_port: bool,
     ) -> None:
         self.metrics = ServerMetrics(registry)
-        self.ready = threading.Event()
+        self._serves = threading.Event()
         self.repository = Repository(Catalogue())
         self.replica = LocalReplica(
             self.repository,
@@ -61,7 +61,7 @@ class ServingProcess:
                 self.repository,
                 predictor,
                 max_batch_size=config.max_batch_size,
-                is_ready=self.ready.is_set,
+                is_ready=self.is_ready,
                 triton=TritonService(
                     self.repository,
                     control,
@@ -98,12 +98,18 @@ class ServingProcess:
     def start(self) -> None:
         """Begin to answer; models must be there."""
         self.front.start()
-        self.ready.set()
+        self._serves.set()
+
+    def is_ready(self) -> bool:
+        """Whether it answers, and has a model to answer by."""
+        return self._serves.is_set() and any(True for _ in self.repository)
 
     def drain(self, pause_seconds: float, grace_seconds: float) -> None:
         """Say NOT_SERVING, answer on while load balancers look, then finish what is under way."""
+        if not self._serves.is_set():
+            return
         self._health.drain()
-        self.ready.clear()
+        self._serves.clear()
         threading.Event().wait(pause_seconds)
         self.front.stop(grace_seconds)
 
@@ -119,8 +125,10 @@ def _statuses(
     """Names of the health service: the server, its services, each model and each version.
 
     A model serves while any version of it does; a version that failed to load is named apart.
+    Without a model there is nothing to answer by, so all but liveness are not serving.
     """
-    statuses = dict.fromkeys(["", "liveness", *services], True)
+    statuses = dict.fromkeys(["", *services], bool(models))
+    statuses["liveness"] = True
     for name, version in failures:
         statuses[f"model/{name}"] = False
         statuses[f"model/{name}/{version}"] = False

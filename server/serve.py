@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -44,6 +45,7 @@ class StopSignal:
     """
 
     def __init__(self) -> None:
+        self.scratch: str | None = None  # a folder that is removed even where the end is at once
         self._first: int | None = None
         self._event = threading.Event()
         reader, writer = os.pipe()
@@ -68,6 +70,8 @@ class StopSignal:
         second = os.read(reader, 1)[0]
         for child in multiprocessing.active_children():
             child.kill()
+        if self.scratch:
+            shutil.rmtree(self.scratch, ignore_errors=True)
         os._exit(128 + second)
 
 
@@ -87,7 +91,10 @@ def serve_alone(config: ServerConfig, stop: StopSignal) -> int:
     )
     process = ServingProcess(config, registry, control, port=config.port, shares_port=False)
     control.start(config.default_model)
-    http = HttpServer(config.host, config.metrics_port, registry, process.ready.is_set)
+    if stop.wait(0):  # while the models were loaded
+        _log.info("stopped")
+        return stop.exit_code
+    http = HttpServer(config.host, config.metrics_port, registry, process.is_ready)
     http.start()
     process.start()
     _announce(config, process.front.port, http.port, control)
@@ -107,6 +114,7 @@ def serve_with_workers(config: ServerConfig, stop: StopSignal) -> int:
         reserved_port(config.host, config.port) as port,
         tempfile.TemporaryDirectory(prefix="gurmukhi-metrics-") as folder,
     ):
+        stop.scratch = folder
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, path=folder)
         supervisor = Supervisor(config, port, folder)
@@ -122,28 +130,36 @@ def serve_with_workers(config: ServerConfig, stop: StopSignal) -> int:
             config.host,
             config.metrics_port,
             registry,
-            lambda: ready.is_set() and supervisor.is_ready(),
+            lambda: ready.is_set() and supervisor.is_ready() and bool(control.wanted),
         )
         try:
             supervisor.spawn(config.workers)
             control.start(config.default_model)
-            supervisor.start()
-            http.start()
-            ready.set()
-            _announce(config, port, http.port, control)
-            next_poll = time.monotonic() + config.poll_seconds
-            while not stop.wait(0):
-                supervisor.replace_dead(_WATCH_SECONDS)
-                if config.model_control == "poll" and time.monotonic() >= next_poll:
-                    control.poll()
-                    next_poll = time.monotonic() + config.poll_seconds
-            _log.info("draining")
-            ready.clear()
+            if not stop.wait(0):  # it may have come while the models were loaded
+                supervisor.start()
+                http.start()
+                ready.set()
+                _announce(config, port, http.port, control)
+                _supervise(config, stop, supervisor, control)
+                _log.info("draining")
+                ready.clear()
         finally:
             supervisor.stop()
         http.stop()
         _log.info("stopped")
         return stop.exit_code
+
+
+def _supervise(
+    config: ServerConfig, stop: StopSignal, supervisor: Supervisor, control: ModelControl
+) -> None:
+    """Replace workers that die, and look for new models, until told to stop."""
+    next_poll = time.monotonic() + config.poll_seconds
+    while not stop.wait(0):
+        supervisor.replace_dead(_WATCH_SECONDS)
+        if config.model_control == "poll" and time.monotonic() >= next_poll:
+            control.poll()
+            next_poll = time.monotonic() + config.poll_seconds
 
 
 def _load_counter(registry: CollectorRegistry) -> Callable[[Key, bool], None]:

@@ -3,10 +3,12 @@
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final
 
@@ -101,7 +103,7 @@ class Supervisor:
     def _spawn(self, place: int) -> WorkerReplica:
         commands, worker_commands = self._context.Pipe()
         requests, worker_requests = self._context.Pipe()
-        with _metrics_in(self._metrics_folder):
+        with _metrics_in(self._metrics_folder), _deaf():
             process = self._context.Process(
                 target=run_worker,
                 args=(self._config, self._port, place, worker_commands, worker_requests),
@@ -139,3 +141,18 @@ def _metrics_in(folder: str) -> Iterator[None]:
         yield
     finally:
         del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Have processes that are started inside hear no signal that reaches a whole group.
+
+    The parent alone decides. A worker says so itself, but only when its modules are imported.
+    """
+    resource_tracker.ensure_running()  # else it is begun inside, and unblocks them
+    blocked = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
