@@ -9,12 +9,11 @@ from typing import Final
 
 from prometheus_client import disable_created_metrics
 
-from gurmukhi.command import Parser, run
-from gurmukhi.errors import BundleError
+from gurmukhi.command import Parser, complain, run
+from gurmukhi.errors import EXIT_BAD_DATA
+from server.check import check
 from server.config import ServerConfig, add_arguments
 from server.logs import start_logs
-from server.model import load_model
-from server.policy import scan
 from server.serve import StopSignal, serve_alone, serve_with_workers
 from server.tokens import Tokens
 
@@ -74,21 +73,14 @@ def _read_secrets(config: ServerConfig) -> None:
 
 
 def _check(config: ServerConfig) -> int:
-    """Prove every version that would be served, and say so; raises what serving would."""
-    _read_secrets(config)
-    candidates = scan(config.models, config.version_policy)
-    if not candidates:
-        raise BundleError(f"{config.models}: holds no model that is to be served")
-    failures = 0
-    for key, candidate in candidates.items():
-        try:
-            model = load_model(candidate.folder)
-        except BundleError as error:
-            failures += 1
-            print(f"{'/'.join(key)}: {error}", file=sys.stderr)  # noqa: T201
-            continue
-        print(f"{'/'.join(key)}: proven, sha256 {model.sha256}")  # noqa: T201
-    return BundleError.exit_code if failures else 0
+    """Say of everything that a start would look at whether it is good."""
+    findings = list(check(config))
+    for finding in findings:
+        if finding.is_good:
+            print(finding.text)  # noqa: T201
+        else:
+            complain("gurmukhi-serve", finding.text)
+    return 0 if all(finding.is_good for finding in findings) else EXIT_BAD_DATA
 
 
 if __name__ == "__main__":

@@ -74,14 +74,7 @@ class ModelControl:
 
         Raises BundleError where any of it is bad, or where it lacks the default model.
         """
-        candidates = scan(self._repository, self._policy)
-        if self._mode == "poll":
-            candidates = _finished(candidates)
-        if not candidates:
-            raise BundleError(
-                f"{self._repository}: holds no model that is to be served; "
-                f"expected <name>/<version>/manifest.json"
-            )
+        candidates = choose(self._repository, self._policy, self._mode)
         names = sorted({name for name, _ in candidates})
         if default is not None and default not in names:
             raise BundleError(
@@ -204,6 +197,19 @@ class ModelControl:
                 f"models are loaded and unloaded by call under --model-control explicit alone; "
                 f"this server has {self._mode}"
             )
+
+
+def choose(repository: Path, policy: VersionPolicy, mode: Mode) -> dict[Key, Candidate]:
+    """The versions that a start loads; raises BundleError where there are none."""
+    candidates = scan(repository, policy)
+    if mode == "poll":
+        candidates = _finished(candidates)
+    if not candidates:
+        raise BundleError(
+            f"{repository}: holds no model that is to be served; "
+            f"expected <name>/<version>/manifest.json"
+        )
+    return candidates
 
 
 def _without(table: dict[Key, T], name: str) -> dict[Key, T]:

@@ -79,5 +79,8 @@ def parse_labels(text: str) -> Mapping[Key, str]:
         match = _LABEL.fullmatch(part)
         if not match:
             raise ValueError(f"{part!r} is no MODEL:LABEL=VERSION such as mlp:stable=1")
-        labels[match[1], match[2]] = match[3]
+        key = match[1], match[2]
+        if key in labels:
+            raise ValueError(f"{':'.join(key)} is given twice")
+        labels[key] = match[3]
     return labels

@@ -213,6 +213,48 @@ def test_check_proves_a_repository_and_names_what_is_bad(models: Path, tmp_path:
     assert "mlp/1: proven" in bad.stdout
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--default-model", "nothing"), "--default-model nothing: is not there; has mlp, svm-"),
+        (("--labels", "mlp:canary=9"), "no such version is to be served; of mlp there are 1"),
+        (("--labels", "nothing:stable=1"), "of nothing there are none"),
+        (("--version-policy", "specific:9"), "holds no model that is to be served"),
+        (("--token-file", "{folder}/empty"), "holds no token"),
+        (("--tls-cert", "{folder}/empty", "--tls-key", "{folder}/empty"), "no certificate with"),
+    ],
+)
+def test_check_names_a_bad_setting(
+    models: Path, tmp_path: Path, flags: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "empty").touch()
+    given = [flag.replace("{folder}", str(tmp_path)) for flag in flags]
+    done = run_command("server", "--models", str(models), "--check", *given)
+    assert done.returncode == 4
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_check_proves_settings_that_are_good(
+    models: Path, tmp_path: Path, certificates: Path
+) -> None:
+    (tmp_path / "tokens").write_text("a\n")
+    done = run_command(
+        *("server", "--models", str(models), "--check", "--labels", "mlp:stable=1"),
+        *("--tls-cert", f"{certificates}/server.pem", "--tls-key", f"{certificates}/server.key"),
+        *("--token-file", f"{tmp_path}/tokens", "--default-model", "svm-rbf"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("goes with its key", "holds tokens", "mlp:stable=1: is there", "svm-rbf/1: pro"):
+        assert word in done.stdout
+
+
+def test_a_label_is_given_once() -> None:
+    done = run_command("server", "--labels", "mlp:stable=1,mlp:stable=2", "--print-config")
+    assert done.returncode == 64
+    assert "mlp:stable is given twice" in done.stderr
+
+
 def test_print_config_shows_every_setting_as_json() -> None:
     done = run_command(
         "server", "--print-config", "--threads", "7", environment={"GURMUKHI_QUEUE": "5"}
