@@ -1,6 +1,5 @@
 """The command `gurmukhi-evaluate`: is what is served what was measured offline?"""
 
-import argparse
 import logging
 import sys
 import time
@@ -14,8 +13,9 @@ from evaluator.addresses import find_addresses
 from evaluator.baseline import Baseline
 from evaluator.compare import compare, make_compare_parser
 from evaluator.files import write_whole
-from evaluator.flags import Config, make_history_parser, make_parser, read_config
-from evaluator.history import append_run, read_runs, show_history
+from evaluator.flags import Config, make_parser, read_config
+from evaluator.history import append_run
+from evaluator.nights import history, make_history_parser
 from evaluator.outputs import to_json, write_outputs
 from evaluator.push import push_metrics, write_termination_log
 from evaluator.report import Occasion, make_record
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = make_compare_parser()
         return run(parser, lambda flags: compare(flags, read_credentials(parser, flags)), given[1:])
     if given[:1] == ["history"]:
-        return run(make_history_parser(), _history, given[1:])
+        return run(make_history_parser(), history, given[1:])
     parser = make_parser()
     return run(parser, lambda flags: evaluate(read_config(parser, flags, given)), given)
 
@@ -104,11 +104,6 @@ def _find_images(config: Config, subjects: list[Subject]) -> tuple[Source | Stre
         raise DataError(f"--baseline: holds the test split's answers, not those of {config.data}")
     nothing = make_split(np.empty((0, SIDE, SIDE), np.uint8), np.empty(0, np.int64), ())
     return stream, nothing
-
-
-def _history(arguments: argparse.Namespace) -> int:
-    print(show_history(read_runs(arguments.file, arguments.last), arguments.model))  # noqa: T201
-    return 0
 
 
 if __name__ == "__main__":

@@ -155,38 +155,6 @@ def make_parser() -> Parser:
     return parser
 
 
-def make_history_parser() -> Parser:
-    """The parser of `gurmukhi-evaluate history`."""
-    parser = Parser(
-        f"{PROGRAM} history",
-        "List the runs that --record kept, and draw their course.",
-        (f"{PROGRAM} history history.sqlite --model svm-rbf --last 30",),
-    )
-    parser.add_argument(
-        "file",
-        nargs="?",
-        type=Path,
-        default=Path("history.sqlite"),
-        metavar="FILE",
-        help="the history (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME[:VERSION]",
-        help="only this model, or this version of it; may be given again (default: all)",
-    )
-    parser.add_argument(
-        "--last",
-        type=whole_number(1),
-        default=30,
-        metavar="N",
-        help="the last N runs (default: %(default)s)",
-    )
-    return parser
-
-
 def add_subject_flags(parser: Parser, data_help: str = DATA_HELP) -> None:
     """What is evaluated: target, bundles, data."""
     parser.add_argument(

@@ -1,29 +1,30 @@
 """Draw a record as one HTML file that needs nothing else."""
 
-import functools
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 
-from evaluator.latency import show_seconds
 from evaluator.report import Record
-from evaluator.table import notice, outcome_counts, show_accuracy
+from evaluator.table import notice, outcome_counts
+from evaluator.template import find_template
+from evaluator.verdict import MEANINGS
 from gurmukhi.image import INK
 from gurmukhi.labels import GLYPHS
 
-_TEMPLATE: Final = "report.html"
 _TELLING: Final = 0.05  # pairs of models under this p are shown
 
 
 def render_html(record: Record, images: NDArray[np.uint8]) -> str:
     """The report's page; `images` (N, 32, 32) are those of the record's split."""
-    page = _template().render(
+    return find_template("report.html").render(
         record=record,
         notice=notice(record),
+        meaning=_meaning(record),
         counts=outcome_counts(record),
+        states=_states(record["checks"]),
+        failed=lambda key: _failed(record["checks"], key),
         failures=[check for check in record["checks"] if check["fault"]],
         glyphs=GLYPHS,
         matrices=_matrices,
@@ -32,23 +33,29 @@ def render_html(record: Record, images: NDArray[np.uint8]) -> str:
         tallest=lambda bins: max(one["calls"] for one in bins),
         ink=lambda index: ink_path(images[index]),
     )
-    return page + "\n"
 
 
-@functools.cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("evaluator"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _meaning(record: Record) -> str:
+    if record["exit_code"] == 0 and not any(one["check"] == "labels" for one in record["checks"]):
+        return "Nothing failed; no answer was held against an offline one."
+    return MEANINGS[record["exit_code"]]
+
+
+def _states(checks: list[Record]) -> dict[str, str]:
+    """check -> how it went on all subjects: the worst that was found."""
+    states: dict[str, str] = {}
+    for check in checks:
+        state = "failed" if check["fault"] else "passed" if check["outcome"] == "pass" else "left"
+        before = states.setdefault(check["check"], state)
+        states[check["check"]] = min(before, state, key=("failed", "passed", "left").index)
+    return states
+
+
+def _failed(checks: list[Record], key: str) -> list[str]:
+    """The checks that a version failed."""
+    return list(
+        dict.fromkeys(one["check"] for one in checks if one["subject"] == key and one["fault"])
     )
-    environment.filters["seconds"] = show_seconds
-    environment.filters["accuracy"] = show_accuracy
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f} %"
-    environment.filters["figure"] = lambda value: "–" if value is None else f"{value:.4f}"
-    return environment.get_template(_TEMPLATE)
 
 
 def _matrices(model: Record) -> list[tuple[str, list[dict[str, Any]]]]:

@@ -18,6 +18,17 @@ _RANKED: Final[dict[Fault, tuple[str, int]]] = {
     Fault.LATENCY: ("latency budget exceeded", 5),
 }
 
+# What a verdict means to whoever reads it in the morning, by exit code.
+MEANINGS: Final = {
+    0: "What is served is what was measured.",
+    1: "What is served was measured before it was published, and is worse than the baseline.",
+    2: "Some of what is served is not what was measured: do not rely on it until it is mended.",
+    3: "Calls failed, which says nothing against the answers that came: see to the servers first.",
+    4: "A bundle, the images or the baseline cannot be used: the servers are not to blame.",
+    5: "The answers are right, and too slow.",
+    EXIT_INTERRUPTED: "It was stopped before its end: this is what it had found.",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

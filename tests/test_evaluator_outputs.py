@@ -1,4 +1,4 @@
-"""All outputs of a run agree, whatever its verdict; histories, pushes, comparisons, streams."""
+"""All outputs of a run agree, whatever its verdict; pushes and comparisons."""
 
 import json
 import re
@@ -158,33 +158,6 @@ def test_statistics_are_in_the_report(base: dict[str, Any]) -> None:
     assert low < base["models"][0]["served"]["accuracy"] < high
     assert figures["near"]["count"] + figures["far"]["count"] == len(the_split())
     assert len(figures["class_wise_accuracy"]) == 10
-
-
-def test_history_lists_the_nights_and_serves_as_baseline(
-    evaluate: Evaluate, tmp_path: Path, capsys: Shown
-) -> None:
-    history = tmp_path / "nights" / "history.sqlite"
-    with serving(RightServer()) as target:
-        for _ in range(2):
-            assert evaluate(target, "--only", "labels", "--record", str(history)) == 0
-        assert evaluate(target, "--only", "baseline", "--baseline", str(history)) == 0
-    assert "37 of 40 answers are right" not in capsys.readouterr().out
-    assert evaluate("127.0.0.1:1", "--record", str(history)) == 3
-    capsys.readouterr()
-    assert main(["history", str(history)]) == 0
-    shown = capsys.readouterr().out
-    assert shown.count("37/40 0.9250 (synthetic)") == 2
-    assert "target unreachable or failing" in shown
-    assert "▁▁·" in shown
-
-
-def test_history_that_is_missing_or_damaged_is_exit_4(tmp_path: Path, capsys: Shown) -> None:
-    assert main(["history", str(tmp_path / "none")]) == 4
-    damaged = tmp_path / "damaged.sqlite"
-    damaged.write_bytes(b"SQLite format 3\0" + bytes(5000))
-    assert main(["history", str(damaged)]) == 4
-    assert main(["--baseline", str(damaged), "--data", DATA, "--models", str(tmp_path)]) == 4
-    assert "not a usable history" in capsys.readouterr().err
 
 
 @contextmanager
