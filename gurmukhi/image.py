@@ -32,6 +32,9 @@ MAX_PIXELS: Final = 50_000_000
 # this much takes a third of a second.
 MAX_SERVED_PIXELS: Final = 16_000_000
 
+# What it decodes for one call, whose message may carry forty such pictures.
+MAX_CALL_PIXELS: Final = 2 * MAX_SERVED_PIXELS
+
 INVERTED: Final = "inverted"
 SEVERAL_GLYPHS: Final = "several glyphs"
 
@@ -51,15 +54,35 @@ class DigitImage:
     warnings: tuple[str, ...] = ()
 
 
-def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> DigitImage:
+class PixelBudget:
+    """How many pixels may be decoded of several pictures together."""
+
+    def __init__(self, pixels: int) -> None:
+        self._pixels = self._left = pixels
+
+    def spend(self, pixels: int) -> None:
+        """Take a picture's share, before it is decoded; raises ImageTooLargeError."""
+        if pixels > self._left:
+            raise ImageTooLargeError(
+                f"the images up to this one have over {self._pixels} pixels together; "
+                f"no more are decoded for one call"
+            )
+        self._left -= pixels
+
+
+def decode(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, budget: PixelBudget | None = None
+) -> DigitImage:
     """Decode a PNG, BMP, TIFF, JPEG or WebP file and fit its digit to the frame.
 
     Raises UndecodableImageError, TruncatedImageError, ImageTooLargeError or BlankImageError.
     """
-    return fit_frame(read_grey(data, max_pixels=max_pixels))
+    return fit_frame(read_grey(data, max_pixels=max_pixels, budget=budget))
 
 
-def read_grey(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_grey(
+    data: bytes, *, max_pixels: int = MAX_PIXELS, budget: PixelBudget | None = None
+) -> NDArray[np.uint8]:
     """Decode a picture to grey values, uint8 (height, width), with transparency on white."""
     if not data:
         raise UndecodableImageError("the image is empty (0 bytes)")
@@ -78,6 +101,8 @@ def read_grey(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]
             raise ImageTooLargeError(
                 f"the {kind} image is {width}×{height}; at most {max_pixels} pixels are decoded"
             )
+        if budget:
+            budget.spend(width * height)
         try:
             return _grey(picture)
         except Exception as error:  # as above: the header was sound, the body is not

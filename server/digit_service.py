@@ -7,7 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gurmukhi.errors import ImageError
-from gurmukhi.image import INVERTED, MAX_SERVED_PIXELS, SEVERAL_GLYPHS, SIDE, DigitImage, decode
+from gurmukhi.image import (
+    INVERTED,
+    MAX_CALL_PIXELS,
+    MAX_SERVED_PIXELS,
+    SEVERAL_GLYPHS,
+    SIDE,
+    DigitImage,
+    PixelBudget,
+    decode,
+)
 from gurmukhi.labels import CLASS_COUNT, GLYPHS
 from gurmukhi.v1 import digits_pb2 as pb
 from server.errors import InvalidRequest, NotFound, ServiceError
@@ -104,10 +113,10 @@ class DigitService:
             raise InvalidRequest(
                 "images", f"has {count} images; expected 1 to {self._max_batch_size}"
             )
-        found = []
+        found, budget = [], PixelBudget(MAX_CALL_PIXELS)
         for index, image in enumerate(images):
             ensure_awaited(call)  # a picture may take long to decode
-            found.append(_read_image(image, f"images[{index}]"))
+            found.append(_read_image(image, f"images[{index}]", budget))
         return found
 
     def _classification(
@@ -156,11 +165,11 @@ def _top(
     ]
 
 
-def _read_image(image: pb.Image, field: str) -> DigitImage:
+def _read_image(image: pb.Image, field: str, budget: PixelBudget | None = None) -> DigitImage:
     kind = image.WhichOneof("kind")
     if kind == "encoded":
         try:
-            return decode(image.encoded, max_pixels=MAX_SERVED_PIXELS)
+            return decode(image.encoded, max_pixels=MAX_SERVED_PIXELS, budget=budget)
         except ImageError as error:
             raise InvalidRequest(f"{field}.encoded", str(error)) from error
     if kind == "pixels":

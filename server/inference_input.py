@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gurmukhi.errors import ImageError, TensorError
-from gurmukhi.image import MAX_SERVED_PIXELS, SIDE, decode
+from gurmukhi.image import MAX_CALL_PIXELS, MAX_SERVED_PIXELS, SIDE, PixelBudget, decode
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.tensor import from_contents, from_raw
 from server.errors import InvalidRequest
@@ -126,10 +126,11 @@ def _read_pictures(values: NDArray[Any], scale: int | None, call: Call) -> Image
         raise InvalidRequest(f"parameters[{_RANGE}]", "is of pixels; encoded pictures have none")
     pixels = np.empty((values.size, SIDE, SIDE), dtype=np.uint8)
     warnings: list[tuple[int, str]] = []
+    budget = PixelBudget(MAX_CALL_PIXELS)
     for index, data in enumerate(values.ravel().tolist()):
         ensure_awaited(call)  # a picture may take long to decode
         try:
-            image = decode(data, max_pixels=MAX_SERVED_PIXELS)
+            image = decode(data, max_pixels=MAX_SERVED_PIXELS, budget=budget)
         except ImageError as error:
             raise InvalidRequest("inputs[0]", f"image {index}: {error}") from error
         pixels[index] = image.pixels

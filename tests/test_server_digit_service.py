@@ -2,12 +2,15 @@
 
 import asyncio
 import io
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-from conftest import RunningServer
+from bundles import edit_json
+from conftest import RunningServer, serving
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from numpy.typing import NDArray
@@ -97,6 +100,24 @@ def test_a_doubtful_answer_is_warned_of(client: DigitClient) -> None:
     assert all("low confidence" in answer.warnings for answer in doubtful)
 
 
+def test_a_picture_of_no_digit_is_warned_of_where_the_model_knows_the_limit(
+    models: Path, tmp_path: Path
+) -> None:
+    repository = tmp_path / "models"
+    shutil.copytree(models / "mlp", repository / "mlp")
+    manifest = repository / "mlp/1/manifest.json"
+    edit_json(manifest, lambda fields: fields.update(warn_below=0.9))
+    noise = np.random.default_rng(0).choice([0, 255], (20, 32, 32)).astype(np.uint8)
+    flags = ("--low-confidence", "0.1")  # so that the limits are told apart
+    with serving(repository, *flags) as running, DigitClient(running.target) as client:
+        answers = client.classify_batch([*noise, *IMAGES[:20]])
+    warned = ["not a digit?" in answer.warnings for answer in answers]
+    assert warned == [(answer.confidence or 0) < 0.9 for answer in answers]
+    assert any(warned)
+    assert not all(warned)
+    assert not any("low confidence" in answer.warnings for answer in answers)
+
+
 def test_list_models_names_every_version(client: DigitClient) -> None:
     names = [(model.name, model.version) for model in client.list_models()]
     assert ("mlp", "1") in names
@@ -167,6 +188,33 @@ def test_a_message_over_the_limit_is_refused(client: DigitClient) -> None:
     with pytest.raises(CallError) as caught:
         client.classify(bytes(2 << 20))
     assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def page(side: int) -> bytes:
+    """A few kilobytes that unpack to a large square page with a digit on it."""
+    pixels = np.full((side, side), 255, np.uint8)
+    pixels[: side // 32 * 32, : side // 32 * 32] = (
+        IMAGES[0].repeat(side // 32, 0).repeat(side // 32, 1)
+    )
+    return png(pixels)
+
+
+def test_a_picture_that_unpacks_to_too_much_is_refused_before_it_is_decoded(
+    client: DigitClient,
+) -> None:
+    bomb = page(4096)
+    assert len(bomb) < 100_000
+    with pytest.raises(CallError, match="4096×4096; at most 16000000 pixels") as caught:
+        client.classify(bomb)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_pictures_that_together_unpack_to_too_much_are_refused(client: DigitClient) -> None:
+    large = page(3200)  # 10 million pixels
+    assert len(client.classify_batch([large] * 3)) == 3
+    with pytest.raises(CallError, match=r"images\[3\]\.encoded: .* over 32000000 pixels") as caught:
+        client.classify_batch([large] * 4)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_bytes_that_are_no_message_are_an_invalid_argument(server: RunningServer) -> None:

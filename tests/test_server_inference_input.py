@@ -179,6 +179,14 @@ def test_a_bad_picture_is_refused_by_its_number(
     assert refusal(stub, request).startswith(f"inputs[0]: {said}")
 
 
+def test_pictures_that_together_unpack_to_too_much_are_refused(
+    stub: GRPCInferenceServiceStub,
+) -> None:
+    large = encoded(IMAGES[0].repeat(100, 0).repeat(100, 1))  # 10 million pixels
+    request = raw_request(objects(*[large] * 4), name="image")
+    assert refusal(stub, request).startswith("inputs[0]: image 3: the images up to this one have")
+
+
 @pytest.mark.parametrize(
     ("contents", "shape", "said"),
     [
