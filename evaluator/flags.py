@@ -121,7 +121,8 @@ def make_parser() -> Parser:
         "--metrics",
         type=_url,
         metavar="URL",
-        help="the server's /metrics, to hold its counters against what was sent",
+        help="the server's /metrics, to hold its counters against what was sent; {host} in it "
+        "stands for the host of each address",
     )
     quality = parser.add_argument_group("change against an earlier run")
     quality.add_argument(

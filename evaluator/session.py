@@ -77,8 +77,9 @@ class Session:
     tallies: dict[str, Tally] = field(default_factory=dict)  # name:version -> of a stream
     near: NDArray[np.bool_] | None = None  # (N,) test images close to a training image
     baseline: "Baseline | None" = None
-    counters: Counter[tuple[str, str, str]] | None = None  # the server's own, at the start
-    counted: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # ours, at that time
+    # By address: the server's own counters at the start, and what we had sent by then.
+    counters: dict[str, Counter[tuple[str, str, str]]] = field(default_factory=dict)
+    counted: dict[str, Counter[tuple[str, str, str]]] = field(default_factory=dict)
 
     @property
     def target(self) -> Target:

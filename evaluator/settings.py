@@ -26,7 +26,7 @@ class Settings:
     rate: float = 200.0  # arrivals a second, all models together, of the open loop
     seed: int = 0  # of the shuffled order and of the arrivals
     budgets: tuple[Budget, ...] = ()
-    metrics_url: str = ""  # of the first address's /metrics
+    metrics_url: str = ""  # of the first address's /metrics; with {host}, of each one's
     exact_metrics: bool = False  # nobody else sends: counters rise by what was sent, exactly
     allow_lost: int = 0  # right answers that may be lost against the baseline
     accept_fall: bool = False

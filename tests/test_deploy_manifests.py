@@ -69,6 +69,9 @@ def test_the_evaluators_flags_exist(place: str) -> None:
     assert config.data == mounts["data"]  # so that a missing test set is exit 4
     assert str(config.models).startswith(mounts["models"])
     assert config.target == "dns:///gurmukhi-server-headless:8001"  # so that all are checked
+    # Each replica's counters, on the port that the server opens and the policy lets through.
+    url = f"http://{{host}}:{server_config(place).metrics_port}/metrics"
+    assert config.settings.metrics_url == url
     assert config.history == Path(mounts["history"], "history.sqlite")
     assert config.models == server_config(place).models
 

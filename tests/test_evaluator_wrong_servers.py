@@ -271,6 +271,33 @@ def test_counters_may_rise_by_more_outside_conformance(evaluate: Evaluate) -> No
         assert evaluate(target, *flags, "--profile", "conformance") == 2
 
 
+def test_a_call_that_did_not_arrive_need_not_be_counted(evaluate: Evaluate) -> None:
+    class Dropping(RightServer):
+        calls = itertools.count()
+
+        def before(self, method: str, context: Any) -> None:
+            if next(self.calls) == 30:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "on the way")
+
+    counting = Counting(aborts=False)
+    with serving(Dropping(), counting) as target, publishing_metrics(counting) as url:
+        assert evaluate(target, "--metrics", url, "--only", "labels,metrics") == 0
+
+
+def test_counters_that_begin_anew_are_exit_3(evaluate: Evaluate, capsys: Shown) -> None:
+    """A server that was started anew has told nothing of its answers."""
+    counting = Counting()
+    counting.counts["inference.GRPCInferenceService", "ModelInfer", "OK"] = 1000
+
+    class Restarted(RightServer):
+        def before(self, method: str, context: Any) -> None:
+            counting.counts.clear()
+
+    with serving(Restarted(), counting) as target, publishing_metrics(counting) as url:
+        assert evaluate(target, "--metrics", url, "--only", "labels,metrics") == 3
+    assert "the server was started anew" in capsys.readouterr().out
+
+
 def make_baseline(report: Path, path: Path, *, better: int) -> None:
     """Write a baseline with more right answers than the last run has."""
     record = read_report(report)

@@ -113,8 +113,10 @@ def evaluate(
 ) -> tuple[int, set[str]]:
     """The exit code, and which addresses are named by what failed."""
     target = ",".join(replica.address for replica in replicas)
-    flags = ("--model", _MODEL, "--only", "labels,replicas,calls", "--timeout", "2", "-q", *flags)
+    checks = "labels,replicas,metrics,calls"
+    flags = ("--model", _MODEL, "--only", checks, "--timeout", "2", "-q", *flags)
     given = ["--target", target, "--models", str(models), "--data", "synthetic"]
+    given += ["--metrics", f"http://{{host}}:{_HTTP_PORT}/metrics"]
     code = main([*given, "--report", str(report), *flags])
     record = json.loads((report / "report.json").read_text(encoding="utf-8"))
     failed = [one["sentence"] for one in record["checks"] if one["outcome"] in ("fail", "error")]
