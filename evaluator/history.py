@@ -67,7 +67,12 @@ def read_runs(path: Path, limit: int) -> list[Record]:
     try:
         return [json.loads(text) for (text,) in reversed(rows)]
     except BROKEN_RECORD as error:
-        raise DataError(f"{path}: holds a run that is no report ({error!r:.200})") from error
+        raise broken_record(path, error) from error
+
+
+def broken_record(path: Path, error: Exception) -> DataError:
+    """What to say of a history with a run that cannot be read."""
+    return DataError(f"{path}: holds a run that is no report ({error!r:.200})")
 
 
 def last_pass(path: Path) -> Record:

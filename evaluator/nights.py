@@ -9,7 +9,7 @@ from typing import Final
 
 from evaluator.files import write_whole
 from evaluator.flags import PROGRAM
-from evaluator.history import read_runs
+from evaluator.history import BROKEN_RECORD, broken_record, read_runs
 from evaluator.latency import show_seconds
 from evaluator.plot import Plot, Point, make_plot
 from evaluator.report import Record
@@ -94,10 +94,15 @@ def make_history_parser() -> Parser:
 def history(arguments: argparse.Namespace) -> int:
     """Show a history, and draw it where a page is wanted."""
     runs = read_runs(arguments.file, arguments.last)
-    courses = find_courses(runs, arguments.model)
-    print(show_courses(courses))  # noqa: T201
+    try:
+        courses = find_courses(runs, arguments.model)
+        shown = show_courses(courses)
+        page = render_history(runs, courses) if arguments.html else ""
+    except BROKEN_RECORD as error:
+        raise broken_record(arguments.file, error) from error
+    print(shown)  # noqa: T201
     if arguments.html:
-        write_whole(arguments.html, render_history(runs, courses))
+        write_whole(arguments.html, page)
         print(f"page: {arguments.html}")  # noqa: T201
     return 0
 

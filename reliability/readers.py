@@ -6,11 +6,13 @@ takes must be sound. Anything else, such as another exception, is a fault.
 
 import dataclasses
 import hashlib
+import io
 import os
 import struct
 import tempfile
+from argparse import Namespace
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +21,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from evaluator.baseline import Baseline
-from evaluator.history import read_runs, show_history
+from evaluator.nights import history
 from gurmukhi.bundle import (
     EVALUATION,
     GOLDEN,
@@ -167,8 +169,8 @@ def read_history(data: bytes) -> None:
     """A history of runs, listed."""
     path = _folder() / "history.sqlite"
     path.write_bytes(data)
-    with suppress(DataError):
-        show_history(read_runs(path, 30))
+    with suppress(DataError), redirect_stdout(io.StringIO()):
+        history(Namespace(file=path, last=30, model=[], html=path.with_suffix(".html")))
 
 
 def read_tokens(data: bytes) -> None:

@@ -2,16 +2,20 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from server.grpc_front import PortError, join_address
 
+# A probe or a scrape takes milliseconds; a client that sends a byte now and then holds a thread.
+_CONNECTION_SECONDS: Final = 10.0
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
@@ -28,15 +32,12 @@ class HttpServer:
                 "/readyz": lambda accept: _readiness(is_ready()),
             }
 
-        class Server(ThreadingHTTPServer):
-            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._server = Server((host, port), Handler)
+            self._server = _Server(family, (host, port), Handler)
         except OSError as error:
             where = join_address(host, port)
             raise PortError(f"cannot listen on {where} for HTTP: {error.strerror}") from error
-        self._server.daemon_threads = True
         self._thread: threading.Thread | None = None
         self.port = int(self._server.server_address[1])
 
@@ -52,12 +53,43 @@ class HttpServer:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    """A thread for each connection, and each connection for a while alone."""
+
+    daemon_threads = True
+    request_queue_size = 128  # past the library's 5, a burst of callers waits a second to connect
+
+    def __init__(
+        self,
+        family: socket.AddressFamily,
+        address: tuple[str, int],
+        handler: type[BaseHTTPRequestHandler],
+    ) -> None:
+        self.address_family = family
+        self._since: dict[Any, float] = {}  # connection -> when it came
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._since[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._since.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """End connections that have lasted too long; called twice a second."""
+        for request, since in list(self._since.items()):
+            if time.monotonic() - since > _CONNECTION_SECONDS:
+                with suppress(OSError):  # it has just ended
+                    request.shutdown(socket.SHUT_RDWR)
+
+
 Page = tuple[HTTPStatus, str, bytes]
 
 
 class _Handler(BaseHTTPRequestHandler):
     pages: dict[str, Callable[[str], Page]]
-    timeout = 10.0  # seconds that a silent client may hold a thread
 
     def do_GET(self) -> None:  # http.server finds it by this name
         page = self.pages.get(self.path.partition("?")[0])
