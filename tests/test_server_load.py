@@ -1,6 +1,7 @@
 """The server under load: full queues, reloads, restarts, workers that die, the worst callers."""
 
 import os
+import re
 import shutil
 import signal
 import threading
@@ -69,11 +70,14 @@ def test_a_flood_gets_answers_or_refusals_that_say_when_to_try_again(models: Pat
     flags = ("--threads", "1", "--queue", "100")
     with serving(models, *flags) as running, grpc.insecure_channel(running.target) as channel:
         stub = DigitServiceStub(channel)
+        before = peak_megabytes(running)
         futures = [stub.ClassifyBatch.future(BATCH, timeout=60) for _ in range(1000)]
         codes = Counter(code_of(future.result) for future in futures)
         assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
         assert sum(codes.values()) == 1000
         assert codes["OK"] >= 101
+        # All that is sent has 515 MB, the calls that are in the queue 52.
+        assert peak_megabytes(running) - before < 200
         refused = next(f for f in futures if f.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
         retry = error_details_pb2.RetryInfo()
         assert rpc_status.from_call(refused).details[0].Unpack(retry)
@@ -84,6 +88,14 @@ def test_a_flood_gets_answers_or_refusals_that_say_when_to_try_again(models: Pat
             == (codes["RESOURCE_EXHAUSTED"])
         )
         assert code_of(lambda: stub.ClassifyBatch(BATCH, timeout=10)) == "OK"
+
+
+def peak_megabytes(running: RunningServer) -> float:
+    """The most memory that the server ever had."""
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    assert found
+    return int(found[1]) / 1024
 
 
 def test_a_full_queue_fails_no_probe(models: Path) -> None:
