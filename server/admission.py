@@ -5,10 +5,13 @@ stream holds its thread while it lasts, so streams have theirs too. A call whose
 come yet holds neither a thread nor a place in the queue.
 """
 
+import logging
 import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any, Final, TypeAlias
 
 from server.errors import NotReady, Overloaded, ServiceError
 from server.grpc_messages import receive
@@ -20,6 +23,10 @@ _CONTROL_THREADS: Final = 2
 _WATCH_THREADS: Final = 32
 # A full queue empties in milliseconds; sooner than this a try finds it full again.
 RETRY_SECONDS: Final = 0.05
+
+_Task: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
+
+_log = logging.getLogger(__name__)
 
 
 class Room:
@@ -73,55 +80,89 @@ class PendingCall(ABC):
 
 
 class CallPool(ThreadPoolExecutor):
-    """Threads for calls; tells each when its thread is done with it.
+    """Threads for calls, begun when they are needed; tells each call when its thread is done.
 
     grpcio submits a function of its own with the handler among its arguments. A call whose caller
     has gone by the time that it gets a thread never reaches its handler, and only the pool knows.
+
+    It is an executor in that grpcio takes nothing else. The queue and the threads are its own: the
+    library's make a future for each call, which nobody looks at and which costs as much as parsing,
+    answering and counting the call.
     """
 
     def __init__(self, threads: int, name: str, idle: IdleCalls) -> None:
-        super().__init__(threads, thread_name_prefix=name)
+        super().__init__(threads)
+        self._limit = threads
+        self._name = name
         self._idle = idle
+        self._waiting: SimpleQueue[_Task | None] = SimpleQueue()
+        self._begun: list[threading.Thread] = []
+        self._under_way = 0
+        self._lock = threading.Lock()
 
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        call = next((one for one in args if isinstance(one, PendingCall)), None)
-        if call is None:
-            return super().submit(fn, *args, **kwargs)
-        event = next(one for one in args if hasattr(one, "call_details"))
-        if call.has_one_message:
-            return self._run_when_received(call, event, fn, args)
-        return super().submit(_run, call, event, fn, args)
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Run a call, once its message has come, or a function; grpcio does without a future."""
+        if len(args) < 4 or not isinstance(call := args[3], PendingCall):
+            self.run(fn, *args)
+        elif call.has_one_message:
+            self._run_when_received(call, args[1], fn, args)
+        else:
+            self.run(_run, call, args[1], fn, args)
+
+    def run(self, function: Callable[..., None], *args: Any) -> None:
+        """Have a thread call a function."""
+        with self._lock:
+            self._under_way += 1
+            if len(self._begun) < min(self._under_way, self._limit):
+                name = f"{self._name}_{len(self._begun)}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._begun.append(thread)
+                thread.start()
+        self._waiting.put((function, args))
+
+    def close(self) -> None:
+        """End the threads, each when it is done with its call."""
+        for _ in self._begun:
+            self._waiting.put(None)
+        for thread in self._begun:
+            thread.join()
+
+    def _work(self) -> None:
+        while task := self._waiting.get():
+            function, args = task
+            try:
+                function(*args)
+            except Exception:  # noqa: BLE001 - a thread of the pool goes on
+                _log.exception("a call failed outside its handler")
+            del task, function, args  # nothing of a call outlives it
+            with self._lock:
+                self._under_way -= 1
 
     def _run_when_received(
         self, call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]
-    ) -> Future[Any]:
+    ) -> None:
         """Give a call a thread once its one message is here.
 
         grpcio would have the thread wait for it, and a caller who sends headers and no message
         could hold every thread for as long as it pleases.
         """
         handler, _, state, behavior, await_message, *rest = args
-        done: Future[Any] = Future()
-
-        def run(message: bytes | None) -> None:
-            # Where there is none, grpcio's own way to wait ends the call as it should.
-            wait = await_message if message is None else lambda: message
-            try:
-                _run(call, event, fn, (handler, event, state, behavior, wait, *rest))
-            finally:
-                done.set_result(None)
 
         def received(message: bytes | None) -> None:
             if self._idle.discard(call):
-                ThreadPoolExecutor.submit(call.admit(), run, message)
+                # Where there is none, grpcio's own way to wait ends the call as it should.
+                wait = await_message if message is None else lambda: message
+                call.admit().run(
+                    _run, call, event, fn, (handler, event, state, behavior, wait, *rest)
+                )
 
         def give_up() -> None:
             pool = call.refuse(NotReady("the server is stopping"))
-            ThreadPoolExecutor.submit(pool, run, b"")
+            ending = (handler, event, state, behavior, lambda: b"", *rest)
+            pool.run(_run, call, event, fn, ending)
 
         self._idle.add(call, give_up)
         receive(event.call, state, received)
-        return done
 
 
 def _run(call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]) -> None:
@@ -136,6 +177,7 @@ class Admission:
 
     def __init__(self, *, threads: int, queue: int, streams: int) -> None:
         self.idle = IdleCalls()
+        self._pools: list[CallPool] = []
         self.work = Room(threads + queue, "calls")
         self.streams = Room(streams, "streams")
         self.work_pool = self._pool(threads, "work")
@@ -146,5 +188,12 @@ class Admission:
         self.refusal_pool = self._pool(1, "refusal")
         self.stream_pool = self._pool(streams, "stream")
 
+    def close(self) -> None:
+        """Wait for the calls that are still under way, and end the threads."""
+        for pool in self._pools:
+            pool.close()
+
     def _pool(self, threads: int, name: str) -> CallPool:
-        return CallPool(threads, name, self.idle)
+        pool = CallPool(threads, name, self.idle)
+        self._pools.append(pool)
+        return pool

@@ -36,7 +36,7 @@ class GrpcFront:
     """A gRPC server over a router; `port` is the one that it got."""
 
     def __init__(self, config: FrontConfig, router: Router, admission: Admission) -> None:
-        self._idle = admission.idle
+        self._admission = admission
         self._server = grpc.server(admission.control_pool, options=_options(config))
         self._server.add_generic_rpc_handlers((router,))
         self.port = self._bind(config)
@@ -48,8 +48,9 @@ class GrpcFront:
     def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, end those that are idle, wait for the others for the grace at most."""
         stopped = self._server.stop(grace_seconds)
-        self._idle.end()
+        self._admission.idle.end()
         stopped.wait()
+        self._admission.close()
 
     def _bind(self, config: FrontConfig) -> int:
         address = join_address(config.host, config.port)

@@ -1,10 +1,13 @@
 """The Prometheus metrics of the server, on a registry that is passed in."""
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gurmukhi.labels import CLASS_COUNT
@@ -20,6 +23,23 @@ _BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CONFIDENCES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
 _MODEL: Final = ("model", "version")
 _METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
+
+
+class Distribution(Histogram):
+    """A histogram that finds its bucket by bisection, and takes many observations at once."""
+
+    def observe(self, amount: float, exemplar: Any = None) -> None:
+        """Count one; a request has eight, so the library's search from the first bucket shows."""
+        self._sum.inc(amount)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+
+    def observe_all(self, amounts: NDArray[np.float32]) -> None:
+        """Count each of several, at the cost of one for each bucket that is met."""
+        self._sum.inc(float(amounts.sum(dtype=np.float64)))
+        places = np.searchsorted(self._upper_bounds, amounts)
+        for bucket, count in zip(self._buckets, np.bincount(places).tolist(), strict=False):
+            if count:
+                bucket.inc(count)
 
 
 class MethodMetrics:
@@ -66,11 +86,16 @@ class ModelMetrics:
         """Count one run of the graph."""
         self.inference_seconds.observe(seconds)
         self.batch_size.observe(len(prediction.digits))
-        for digit in prediction.digits.tolist():
-            self.predictions[digit].inc()
+        if len(prediction.digits) == 1:  # most requests, and faster without NumPy
+            self.predictions[prediction.digits.item()].inc()
+            if prediction.probabilities is not None:
+                self.confidence.observe(max(prediction.probabilities[0].tolist()))
+            return
+        for digit, count in enumerate(np.bincount(prediction.digits).tolist()):
+            if count:
+                self.predictions[digit].inc(count)
         if prediction.probabilities is not None:
-            for best in prediction.probabilities.max(axis=1).tolist():
-                self.confidence.observe(best)
+            self.confidence.observe_all(prediction.probabilities.max(axis=1))
 
 
 class ServerMetrics:
@@ -89,7 +114,7 @@ class ServerMetrics:
             (*_METHOD, "grpc_code"),
             registry=registry,
         )
-        self.handling = Histogram(
+        self.handling = Distribution(
             "grpc_server_handling_seconds",
             "From the arrival of a call to its end.",
             _METHOD,
@@ -197,7 +222,7 @@ class ServerMetrics:
     @staticmethod
     def _per_model(
         name: str, text: str, buckets: Iterable[float], registry: CollectorRegistry
-    ) -> Histogram:
-        return Histogram(
+    ) -> Distribution:
+        return Distribution(
             f"gurmukhi_{name}", text, _MODEL, buckets=tuple(buckets), registry=registry
         )

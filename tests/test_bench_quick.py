@@ -1,4 +1,4 @@
-"""What a request costs beside a bare echo, measured in the same run: a slow regression is caught."""
+"""What a request costs beside a bare echo of the same run: a slow regression is caught."""
 
 import json
 import shutil

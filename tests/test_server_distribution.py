@@ -1,0 +1,37 @@
+"""Our histogram counts as Prometheus' own does, one by one or many at once."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram
+
+from server.metrics import Distribution
+
+BOUNDS = (1e-5, 0.1, 0.5, 0.999, 2.0)
+AMOUNTS = st.one_of(st.sampled_from(BOUNDS), st.floats(0, 10, width=32))
+
+
+def samples(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
+    return {
+        (sample.name.removeprefix("x_"), sample.labels.get("le", "")): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+@given(st.lists(AMOUNTS, max_size=20), st.lists(AMOUNTS, max_size=20))
+def test_a_distribution_counts_as_a_histogram(singles: list[float], many: list[float]) -> None:
+    batch = np.array(many, dtype=np.float32)
+    theirs, ours = CollectorRegistry(), CollectorRegistry()
+    histogram = Histogram("x", "x", ("m",), buckets=BOUNDS, registry=theirs).labels("m")
+    distribution = Distribution("x", "x", ("m",), buckets=BOUNDS, registry=ours).labels("m")
+    for amount in [*singles, *batch.tolist()]:
+        histogram.observe(amount)
+    for amount in singles:
+        distribution.observe(amount)
+    distribution.observe_all(batch)
+    expected, found = samples(theirs), samples(ours)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():  # sums are added in another order
+        assert abs(found[key] - value) <= 1e-6
