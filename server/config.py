@@ -91,7 +91,9 @@ class ServerConfig:
 def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -> None:
     """Declare the flags; each has its default from `GURMUKHI_<FLAG>` where that is set."""
 
-    def flag(name: str, default: str | None, text: str, metavar: str, **options: Any) -> None:
+    def flag(
+        name: str, default: str | None, text: str, metavar: str, *, alias: str = "", **options: Any
+    ) -> None:
         variable = _variable(name)
         given = environment.get(variable)
         if given is not None and given.startswith("tcp://"):
@@ -99,7 +101,7 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
         # A default that is text goes through `type`, so a bad variable is a usage error too.
         shown = "none" if default is None else default
         parser.add_argument(
-            name,
+            *filter(None, (name, alias)),
             default=default if given is None else given,
             metavar=metavar,
             help=f"{text} (${variable}; default: {shown})",
@@ -115,15 +117,24 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
             help=f"{text} (${variable}; default: {'on' if default else 'off'})",
         )
 
-    flag("--models", "models", "the model repository", "DIR", type=Path)
+    # The aliases are what KServe's own servers call these.
+    flag("--models", "models", "the model repository", "DIR", type=Path, alias="--model_dir")
     flag("--host", "0.0.0.0", "the address to listen on", "ADDRESS")  # noqa: S104 - a server
-    flag("--port", "8001", "the port of gRPC; 0 is a free one", "PORT", type=_port)
+    flag(
+        "--port",
+        "8001",
+        "the port of gRPC; 0 is a free one",
+        "PORT",
+        type=_port,
+        alias="--grpc_port",
+    )
     flag(
         "--metrics-port",
         "8002",
         "the port of /metrics, /livez and /readyz over HTTP, never with TLS; 0 is a free one",
         "PORT",
         type=_port,
+        alias="--http_port",
     )
     flag(
         "--workers",

@@ -56,6 +56,15 @@ def test_the_servers_flags_exist(place: str) -> None:
     assert str(config.models).startswith("/")
 
 
+def test_the_server_takes_kserves_arguments() -> None:
+    """What KServe's own runtimes for a format pass to their servers."""
+    parser = Parser("gurmukhi-serve", "")
+    add_arguments(parser, {})
+    given = parser.parse_args(["--model_dir=/mnt/models", "--grpc_port=9000", "--http_port=8080"])
+    config = ServerConfig.from_arguments(parser, given)
+    assert (str(config.models), config.port, config.metrics_port) == ("/mnt/models", 9000, 8080)
+
+
 @pytest.mark.parametrize("place", OVERLAYS)
 def test_the_evaluators_flags_exist(place: str) -> None:
     pod = dict(pod_specs(place))["CronJob/gurmukhi-evaluator"]
