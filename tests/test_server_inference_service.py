@@ -100,6 +100,13 @@ def test_only_requested_outputs_come_back_in_their_order(stub: GRPCInferenceServ
     assert len(reply.raw_output_contents) == 2
 
 
+def test_all_outputs_come_back_where_none_is_requested(stub: GRPCInferenceServiceStub) -> None:
+    for name in MODELS:
+        metadata = stub.ModelMetadata(pb.ModelMetadataRequest(name=name), timeout=5)
+        reply = stub.ModelInfer(raw_request(IMAGES[:1], name), timeout=5)
+        assert [output.name for output in reply.outputs] == [one.name for one in metadata.outputs]
+
+
 def test_an_unknown_output_is_refused(stub: GRPCInferenceServiceStub) -> None:
     request = raw_request(IMAGES[:1])
     request.outputs.add(name="digits")
