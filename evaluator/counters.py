@@ -63,6 +63,8 @@ def check_metrics_before(session: Session) -> Iterator[Result]:
         try:
             session.counters[target.address] = read_counters(url)
             session.counted[target.address] = Counter(target.calls.outcomes)
+        except NoCountersError as error:
+            yield Result.not_offered("metrics", target.address, str(error))
         except CountersError as error:
             yield Result.error("metrics", target.address, str(error))
 
@@ -75,7 +77,7 @@ def check_metrics(session: Session) -> Iterator[Result]:
         yield Result.skipped("metrics", session.targets[0].address, why)
     for target, url in pages:
         if target.address not in session.counters:
-            yield Result.skipped("metrics", target.address, "could not be read")
+            yield Result.skipped("metrics", target.address, "nothing was counted at the start")
             continue
         try:
             yield _risen(session, target, url)

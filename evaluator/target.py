@@ -36,6 +36,8 @@ _REFUSALS: Final = (
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
 )
+# What is said of a wrong request is an answer, also where it is the wrong thing to say.
+_ANY_REFUSAL: Final = (*_REFUSALS, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 _ATTEMPTS: Final = 4
 _FIRST_PAUSE_SECONDS: Final = 0.05  # doubled each time: a lost call is given up in 0.35 s
 _OPTIONS: Final = (
@@ -48,6 +50,7 @@ _OPTIONS: Final = (
 # A server may bound its batches; past this many images a refusal is its right.
 SURE_BATCH: Final = 32
 _T = TypeVar("_T")
+Codes = tuple[grpc.StatusCode, ...]
 
 
 class Calls:
@@ -137,15 +140,15 @@ class Target:
     ) -> tuple[Answer, float]:
         """As `infer`, with the seconds between request and reply, retries included."""
         request = infer_request(model, version, images, typed=typed)
-        may_refuse = len(images) > SURE_BATCH
+        answers = _REFUSALS if len(images) > SURE_BATCH else _LACKS
         started = time.perf_counter()
-        reply = self._infer_call("ModelInfer", request, wanted=may_refuse)
+        reply = self._infer_call("ModelInfer", request, answers)
         seconds = time.perf_counter() - started
         return read_answer(reply, len(images)), seconds
 
     def infer_refused(self, request: pb.ModelInferRequest) -> grpc.StatusCode:
         """The code that a request which must be refused gets; OK where it is not."""
-        return self._refused(lambda: self._infer_call("ModelInfer", request, wanted=True))
+        return self._refused(lambda: self._infer_call("ModelInfer", request, _ANY_REFUSAL))
 
     def classify(self, picture: Picture, model: str, version: str) -> Classification:
         """DigitService.Classify."""
@@ -168,7 +171,7 @@ class Target:
             lambda: self._digit_call(
                 "Classify",
                 lambda: self._digits.classify(picture, model=model, version=version),
-                wanted=True,
+                _ANY_REFUSAL,
             )
         )
 
@@ -181,20 +184,20 @@ class Target:
         self._digits.close()
         self._channel.close()
 
-    def _infer_call(self, method: str, request: Any, *, wanted: bool = False) -> Any:
+    def _infer_call(self, method: str, request: Any, answers: Codes = _LACKS) -> Any:
         stub = getattr(self._inference, method)
-        return self._ask(INFERENCE, method, stub, request, wanted=wanted)
+        return self._ask(INFERENCE, method, stub, request, answers)
 
     def _ask(
-        self, service: str, method: str, stub: Any, request: Any, *, wanted: bool = False
+        self, service: str, method: str, stub: Any, request: Any, answers: Codes = _LACKS
     ) -> Any:
         def ask(seconds: float) -> Any:
             return stub(request, timeout=seconds, metadata=self._metadata)
 
-        return self._call(service, method, ask, wanted=wanted)
+        return self._call(service, method, ask, answers)
 
-    def _digit_call(self, method: str, ask: Callable[[], _T], *, wanted: bool = False) -> _T:
-        return self._call(DIGITS, method, lambda _: ask(), wanted=wanted)
+    def _digit_call(self, method: str, ask: Callable[[], _T], answers: Codes = _LACKS) -> _T:
+        return self._call(DIGITS, method, lambda _: ask(), answers)
 
     def _refused(self, ask: Callable[[], Any]) -> grpc.StatusCode:
         try:
@@ -203,12 +206,10 @@ class Target:
             return error.code
         return grpc.StatusCode.OK
 
-    def _call(
-        self, service: str, method: str, ask: Callable[[float], _T], *, wanted: bool = False
-    ) -> _T:
+    def _call(self, service: str, method: str, ask: Callable[[float], _T], answers: Codes) -> _T:
         """Ask until an answer comes, the deadline passes or asking again is no use.
 
-        A refusal is an answer where it is `wanted`, and so is that the server lacks something.
+        A call that ends with one of the codes in `answers` is answered, not lost.
         """
         deadline = time.monotonic() + self.timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
@@ -224,8 +225,7 @@ class Target:
                     and time.monotonic() + pause < deadline
                 )
                 if not again:
-                    answered = failure.code in (_REFUSALS if wanted else _LACKS)
-                    self.calls.call(attempt, lost=not answered)
+                    self.calls.call(attempt, lost=failure.code not in answers)
                     raise failure from error
                 time.sleep(pause)
                 pause *= 2

@@ -89,6 +89,8 @@ def _output(
     if name not in tensors:
         raise AnswerError(f"no output {name!r}; the answer has {', '.join(tensors) or 'none'}")
     actual, array = tensors[name]
+    if array.shape == (*shape, 1):  # as MLServer's codecs write a list of values
+        array = array[..., 0]
     if actual != datatype or array.shape != shape:
         raise AnswerError(
             f"the output {name!r} is {actual} {list(array.shape)}; "

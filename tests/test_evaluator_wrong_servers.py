@@ -19,10 +19,13 @@ from wrong_servers import (
     Counting,
     RightServer,
     publishing_metrics,
+    read_images,
     serving,
     the_split,
     write_bundle,
 )
+
+from gurmukhi.errors import TensorError
 
 __all__ = ["evaluate", "models", "report"]  # fixtures
 
@@ -245,6 +248,45 @@ def test_wrong_request_that_is_answered_is_exit_2(evaluate: Evaluate, capsys: Sh
     assert "ModelInfer with an unknown model: OK, expected NOT_FOUND" in capsys.readouterr().out
 
 
+class Foreign(RightServer):
+    """Another server of Open Inference: no DigitService, and codes of its own."""
+
+    def Classify(self, request: Any, context: Any) -> Any:  # noqa: N802
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "not here")
+
+    ListModels = Classify
+    ClassifyBatch = Classify
+
+    def _images(self, request: Any, context: Any) -> NDArray[np.uint8]:
+        try:
+            return read_images(request)
+        except (ValueError, TensorError) as error:
+            context.abort(grpc.StatusCode.INTERNAL, str(error))
+            raise
+
+    def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        reply = super().ModelInfer(request, context)
+        for output in reply.outputs:  # as MLServer's codecs do with a list of values
+            if len(output.shape) == 1:
+                output.shape.append(1)
+        return reply
+
+
+def test_codes_of_a_foreign_server_are_not_offered_and_nothing_is_lost(
+    evaluate: Evaluate, report: Path, capsys: Shown
+) -> None:
+    counting = Counting()
+    with serving(Foreign(), counting) as target, publishing_metrics(counting) as url:
+        assert evaluate(target, "--profile", "nightly") == 0
+        record = read_report(report)
+        assert evaluate(target, "--profile", "conformance", "--metrics", url) == 2
+    (refusals,) = [one for one in record["checks"] if one["check"] == "refusals"]
+    assert refusals["outcome"] == "not offered"
+    assert "another shape: INTERNAL, expected INVALID_ARGUMENT" in refusals["sentence"]
+    assert record["calls"]["lost"] == 0
+    assert "✗ refusals" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("aborts", [True, False])
 def test_counters_that_miss_aborts_are_exit_2_in_conformance(
     aborts: bool, evaluate: Evaluate, capsys: Shown
@@ -256,6 +298,23 @@ def test_counters_that_miss_aborts_are_exit_2_in_conformance(
     shown = capsys.readouterr().out
     said = "ModelInfer NOT_FOUND rose by 0, 2 were sent" in shown
     assert said is not aborts
+
+
+def test_page_without_the_counter_is_not_offered(evaluate: Evaluate, report: Path) -> None:
+    class Silent(Counting):
+        def page(self) -> str:
+            return ""
+
+        def head(self) -> str:
+            return "up 1\n"
+
+    silent = Silent()
+    with serving(RightServer()) as target, publishing_metrics(silent) as url:
+        assert evaluate(target, "--metrics", url, "--only", "labels,metrics") == 0
+    outcomes = [
+        one["outcome"] for one in read_report(report)["checks"] if one["check"] == "metrics"
+    ]
+    assert outcomes == ["not offered", "skipped"]
 
 
 def test_counters_may_rise_by_more_outside_conformance(evaluate: Evaluate) -> None:

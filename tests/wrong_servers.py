@@ -202,7 +202,7 @@ class RightServer(
 
     def _images(self, request: Any, context: Any) -> NDArray[np.uint8]:
         try:
-            return _read_images(request)
+            return read_images(request)
         except (ValueError, TensorError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise
@@ -232,7 +232,8 @@ class RightServer(
         ]
 
 
-def _read_images(request: Any) -> NDArray[np.uint8]:
+def read_images(request: Any) -> NDArray[np.uint8]:
+    """The images of a ModelInfer; raises ValueError or TensorError."""
     (tensor,) = request.inputs
     if (tensor.name, tensor.datatype) != ("pixels", "UINT8"):
         raise ValueError(f"unexpected input {tensor.name!r} {tensor.datatype}")
@@ -289,6 +290,10 @@ class Counting(Interceptor):
             counted, handler.request_deserializer, handler.response_serializer
         )
 
+    def head(self) -> str:
+        """What the page begins with."""
+        return "# TYPE grpc_server_handled_total counter\n"
+
     def page(self) -> str:
         """The counters as a Prometheus page."""
         with self.lock:
@@ -307,8 +312,7 @@ def publishing_metrics(counting: Counting) -> Iterator[str]:
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(b"# TYPE grpc_server_handled_total counter\n")
-            self.wfile.write(counting.page().encode())
+            self.wfile.write((counting.head() + counting.page()).encode())
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
             """Say nothing."""
