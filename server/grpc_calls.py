@@ -1,14 +1,12 @@
 """One gRPC call from its arrival to its end: admitted, parsed, answered, counted once.
 
-grpcio asks `Router.service` for a handler when a call arrives, on its one serving thread, and runs
-the handler on the pool that it names. Each call has a handler of its own here, so that its outcome
-is counted exactly once, by whichever comes first: its answer, its caller's going, or its end
-without ever having reached a handler.
+Each call has a handler of its own, so that its outcome is counted exactly once, by whichever comes
+first: its answer, its caller's going, or its end without ever having reached a handler.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -22,23 +20,18 @@ from server.errors import (
     InvalidRequest,
     Overloaded,
     ServiceError,
-    Unauthenticated,
 )
 from server.grpc_messages import Messages
 from server.grpc_status import code_of, status_of
-from server.idle_calls import IdleCalls
 from server.metrics import MethodMetrics, ServerMetrics
 from server.service import (
     AnyMethod,
     Method,
-    Service,
     StreamMethod,
     WatchMethod,
     ensure_awaited,
 )
-from server.tokens import Tokens
 
-_UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
 _OPEN_SERVICES: Final = ("grpc.health.v1.Health",)  # kubelet's probes carry no token
 
 # Errors of work that was dropped before it was begun, as `gurmukhi_rejected_total` names them.
@@ -47,83 +40,18 @@ _DROPPED: Final = {DeadlinePassed: "deadline", CallerGone: "cancelled"}
 _log = logging.getLogger(__name__)
 
 
-class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
-    """Finds the method that a call names, and admits or refuses it."""
+class Desk:
+    """What all calls of a server share: where they go, and where their ends are counted."""
 
     def __init__(
-        self,
-        services: Iterable[Service],
-        admission: Admission,
-        metrics: ServerMetrics,
-        *,
-        tokens: Tokens | None = None,
-        access_log: AccessLog | None = None,
+        self, admission: Admission, metrics: ServerMetrics, access_log: AccessLog | None
     ) -> None:
-        self._admission = admission
+        self.idle_calls = admission.idle
+        self.refusal_pool = admission.refusal_pool
         self._metrics = metrics
-        self._tokens = tokens
         self._access_log = access_log
-        self._unknown = _Route(_UNKNOWN, _UNKNOWN, None, metrics)
-        self._routes: Mapping[str, _Route] = {
-            f"/{service.name}/{name}": _Route(service.name, name, method, metrics)
-            for service in services
-            for name, method in service.methods.items()
-        }
 
-    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
-        route = self._routes.get(details.method, self._unknown)
-        if self._tokens and not route.is_open and not self._tokens.admit(details):
-            return self._refuse(route, Unauthenticated("a valid bearer token is needed"))
-        if route is self._unknown:
-            return self._refuse(route, grpc.StatusCode.UNIMPLEMENTED)
-        admission, method = self._admission, route.method
-        if isinstance(method, Method):
-            if not method.is_work:
-                pool = admission.health_pool if route.is_open else admission.control_pool
-                return _unary(_Call(route, self, pool, None))
-            return self._work(route)
-        if isinstance(method, StreamMethod):
-            return self._stream(route)
-        watch = _WatchCall(route, self, admission.watch_pool, None)
-        return grpc.unary_stream_rpc_method_handler(watch)
-
-    def _work(self, route: "_Route") -> "grpc.RpcMethodHandler[Any, Any]":
-        room, pool = self._admission.work, self._admission.work_pool
-        try:
-            room.expect_place()  # a place is taken when the message has come
-        except Overloaded as error:
-            self.count_rejection("queue_full")
-            return self._refuse(route, error)
-        return _unary(_Call(route, self, pool, room))
-
-    def _stream(self, route: "_Route") -> "grpc.RpcMethodHandler[Any, Any]":
-        room, pool = self._admission.streams, self._admission.stream_pool
-        try:
-            room.enter()
-        except Overloaded as error:
-            self.count_rejection("streams_full")
-            return self._refuse(route, error)
-        return grpc.stream_stream_rpc_method_handler(_StreamCall(route, self, pool, room))
-
-    def _refuse(
-        self, route: "_Route", reason: ServiceError | grpc.StatusCode
-    ) -> "grpc.RpcMethodHandler[Any, Any]":
-        # As a stream, so that it is refused before its message has come.
-        return grpc.stream_stream_rpc_method_handler(
-            _Refusal(route, self, self._admission.refusal_pool, None, reason)
-        )
-
-    @property
-    def refusal_pool(self) -> CallPool:
-        """Where calls are refused."""
-        return self._admission.refusal_pool
-
-    @property
-    def idle_calls(self) -> IdleCalls:
-        """The calls that only wait."""
-        return self._admission.idle
-
-    def record(self, call: "_Call", code: grpc.StatusCode, context: Any) -> None:
+    def record(self, call: "Call", code: grpc.StatusCode, context: Any) -> None:
         """Count an outcome; a call records one alone."""
         seconds = time.perf_counter() - call.arrived
         call.route.metrics.count(code.name, seconds)
@@ -135,7 +63,7 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         self._metrics.rejected(reason).inc()
 
 
-class _Route:
+class Route:
     """A method with its collectors."""
 
     __slots__ = ("is_open", "method", "metrics", "path")
@@ -162,17 +90,17 @@ class _Route:
             raise InvalidRequest("request", f"is no {kind}") from error
 
 
-class _Call(PendingCall):
+class Call(PendingCall):
     """A unary call; also `server.service.Call` for the service that answers it."""
 
     __slots__ = (
         "_came",
         "_context",
+        "_desk",
         "_holds_place",
         "_outcome",
         "_refusal",
         "_room",
-        "_router",
         "arrived",
         "deadline",
         "experimental_thread_pool",
@@ -180,11 +108,11 @@ class _Call(PendingCall):
         "route",
     )
 
-    def __init__(self, route: _Route, router: Router, pool: CallPool, room: Room | None) -> None:
+    def __init__(self, route: Route, desk: Desk, pool: CallPool, room: Room | None) -> None:
         self.route = route
         self.arrived = time.perf_counter()
         self.experimental_thread_pool = pool  # where grpcio runs the handler
-        self._router = router
+        self._desk = desk
         self._room = room
         self._holds_place = room is not None and not self.has_one_message
         self._came = self.arrived
@@ -217,7 +145,7 @@ class _Call(PendingCall):
             try:
                 self._room.enter()
             except Overloaded as error:
-                self._router.count_rejection("queue_full")
+                self._desk.count_rejection("queue_full")
                 return self.refuse(error)
             self._holds_place = True
         return self.experimental_thread_pool
@@ -225,7 +153,7 @@ class _Call(PendingCall):
     def refuse(self, error: ServiceError) -> CallPool:
         """Have the handler end the call with an error."""
         self._refusal = error
-        return self._router.refusal_pool
+        return self._desk.refusal_pool
 
     def end(self, rpc_event: Any) -> None:
         """Give the place back; a call that never reached its handler was given up before."""
@@ -234,7 +162,7 @@ class _Call(PendingCall):
         if self._context is None:
             late = rpc_event.call_details.deadline <= time.time()
             if not self._refusal:
-                self._router.count_rejection("deadline" if late else "cancelled")
+                self._desk.count_rejection("deadline" if late else "cancelled")
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             self._record(code)
 
@@ -257,7 +185,7 @@ class _Call(PendingCall):
         """End the call with the status of an error, by grpcio's own exception."""
         if isinstance(error, ServiceError):
             if reason := _DROPPED.get(type(error)):
-                self._router.count_rejection(reason)
+                self._desk.count_rejection(reason)
             self._record(code_of(error))
             self._context.abort_with_status(status_of(error))
         if not self._context.is_active():  # a stream that its caller broke off
@@ -278,10 +206,10 @@ class _Call(PendingCall):
             self._outcome.pop()
         except IndexError:
             return
-        self._router.record(self, code, self._context)
+        self._desk.record(self, code, self._context)
 
 
-class _StreamCall(_Call):
+class StreamCall(Call):
     """A call with a stream of messages either way."""
 
     __slots__ = ()
@@ -290,7 +218,7 @@ class _StreamCall(_Call):
     def __call__(self, data: Any, context: grpc.ServicerContext) -> Any:
         self._begin(context)
         self.queued_seconds = None  # its messages wait for one another, not for a thread
-        messages = Messages(data, self._router.idle_calls)
+        messages = Messages(data, self._desk.idle_calls)
         try:
             for reply in self.route.method.handle(map(self.route.parse, messages), self):
                 yield reply.SerializeToString()
@@ -299,7 +227,7 @@ class _StreamCall(_Call):
         self._succeed()
 
 
-class _WatchCall(_Call):
+class WatchCall(Call):
     """A call that is sent news until its caller goes; holds no thread meanwhile."""
 
     __slots__ = ()
@@ -315,7 +243,7 @@ class _WatchCall(_Call):
             )
         except Exception as error:  # noqa: BLE001 - turned into a status there
             self._fail(error)
-        idle = self._router.idle_calls
+        idle = self._desk.idle_calls
 
         def end() -> None:
             self._record(grpc.StatusCode.UNAVAILABLE)
@@ -332,7 +260,7 @@ class _WatchCall(_Call):
             leave()
 
 
-class _Refusal(_Call):
+class Refusal(Call):
     """A call that is answered with an error at once."""
 
     __slots__ = ("_reason",)
@@ -340,13 +268,13 @@ class _Refusal(_Call):
 
     def __init__(
         self,
-        route: _Route,
-        router: Router,
+        route: Route,
+        desk: Desk,
         pool: CallPool,
         room: Room | None,
         reason: ServiceError | grpc.StatusCode,
     ) -> None:
-        super().__init__(route, router, pool, room)
+        super().__init__(route, desk, pool, room)
         self._reason = reason
 
     def __call__(self, requests: Any, context: grpc.ServicerContext) -> Iterator[bytes]:  # type: ignore[override]
@@ -356,7 +284,3 @@ class _Refusal(_Call):
         self._record(self._reason)
         context.abort(self._reason, "no such method; see server reflection")
         yield b""  # makes this a generator, as grpcio wants of a stream
-
-
-def _unary(call: _Call) -> "grpc.RpcMethodHandler[Any, Any]":
-    return grpc.unary_unary_rpc_method_handler(call)

@@ -10,7 +10,7 @@ import grpc
 
 from gurmukhi.errors import GurmukhiError
 from server.admission import Admission
-from server.grpc_calls import Router
+from server.grpc_router import Router
 from server.tls import TlsFiles, server_credentials
 
 

@@ -10,8 +10,8 @@ from server.admission import Admission
 from server.config import ServerConfig
 from server.control import Control
 from server.digit_service import DigitService
-from server.grpc_calls import Router
 from server.grpc_front import FrontConfig, GrpcFront
+from server.grpc_router import Router
 from server.health import HealthService
 from server.inference_service import InferenceService
 from server.metrics import ServerMetrics
