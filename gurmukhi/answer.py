@@ -63,7 +63,7 @@ class Classification:
 
 def make_request(picture: Picture, model: str, version: str, top_k: int) -> pb.ClassifyRequest:
     """One picture as a request; raises ImageError where its pixels have another shape."""
-    return pb.ClassifyRequest(image=_image(picture), model=model, version=version, top_k=top_k)
+    return pb.ClassifyRequest(image=make_image(picture), model=model, version=version, top_k=top_k)
 
 
 def read_outcome(target: str, reply: pb.ClassifyStreamResponse) -> Classification | CallError:
@@ -72,10 +72,11 @@ def read_outcome(target: str, reply: pb.ClassifyStreamResponse) -> Classificatio
         codes = (code for code in grpc.StatusCode if code.value[0] == reply.error.code)
         code = next(codes, grpc.StatusCode.UNKNOWN)
         return CallError(target, code, reply.error.message)
-    return read_classification(reply.response.classification, reply.response.model)
+    return read_classification(reply.response.classification, read_model(reply.response.model))
 
 
-def _image(picture: Picture) -> pb.Image:
+def make_image(picture: Picture) -> pb.Image:
+    """One picture as a message; raises ImageError where its pixels have another shape."""
     if isinstance(picture, bytes):
         return pb.Image(encoded=picture)
     if picture.shape != (SIDE, SIDE) or picture.dtype != np.uint8:
@@ -87,18 +88,18 @@ def _image(picture: Picture) -> pb.Image:
 
 def make_batch(pictures: Sequence[Picture], model: str, version: str) -> pb.ClassifyBatchRequest:
     """Several pictures as one request; raises ImageError as make_request does."""
-    images = [_image(picture) for picture in pictures]
+    images = [make_image(picture) for picture in pictures]
     return pb.ClassifyBatchRequest(images=images, model=model, version=version)
 
 
-def read_classification(message: pb.Classification, model: pb.ModelVersion) -> Classification:
+def read_classification(message: pb.Classification, model: ModelVersion) -> Classification:
     """What the model says of one image."""
     return Classification(
         digit=message.digit,
         glyph=message.glyph,
         scores=tuple(message.scores),
         probabilities=tuple(message.probabilities),
-        model=read_model(model),
+        model=model,
         # A newer server may warn of what this client has no words for.
         warnings=tuple(_WARNINGS.get(code, f"warning {code}") for code in message.warnings),
         top=tuple(

@@ -20,6 +20,7 @@ from gurmukhi.answer import (
     Picture,
     call_error,
     make_batch,
+    make_image,
     make_request,
     read_classification,
     read_model,
@@ -27,6 +28,7 @@ from gurmukhi.answer import (
 )
 from gurmukhi.channel import channel_options, token_metadata
 from gurmukhi.errors import CallError
+from gurmukhi.merging import Ask, Merger, Merging
 from gurmukhi.v1 import digits_pb2 as pb
 from gurmukhi.v1.digits_pb2_grpc import DigitServiceStub
 
@@ -36,12 +38,14 @@ __all__ = [
     "Candidate",
     "Classification",
     "DigitClient",
+    "Merging",
     "ModelVersion",
     "Picture",
 ]
 
 DEFAULT_TARGET: Final = "localhost:8001"
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
+DEFAULT_MERGING: Final = Merging()
 
 
 class DigitClient:
@@ -81,14 +85,15 @@ class DigitClient:
         """Classify one picture by the newest version of the default model, or as named."""
         request = make_request(picture, model, version, top_k)
         reply = self._call(self._stub.Classify, request)
-        return read_classification(reply.classification, reply.model)
+        return read_classification(reply.classification, read_model(reply.model))
 
     def classify_batch(
         self, pictures: Sequence[Picture], *, model: str = "", version: str = ""
     ) -> list[Classification]:
         """Classify several pictures in one call, in their order."""
         reply = self._call(self._stub.ClassifyBatch, make_batch(pictures, model, version))
-        return [read_classification(one, reply.model) for one in reply.classifications]
+        answered_by = read_model(reply.model)
+        return [read_classification(one, answered_by) for one in reply.classifications]
 
     def classify_stream(
         self,
@@ -140,7 +145,11 @@ class DigitClient:
 
 
 class AsyncDigitClient:
-    """DigitClient for asyncio: the same calls, awaited; close it, or use it in `async with`."""
+    """DigitClient for asyncio: the same calls, awaited; close it, or use it in `async with`.
+
+    Concurrent calls of `classify` are merged into batches, each with its own deadline, answer and
+    error; nothing waits for company. `merging` bounds them, None sends each alone.
+    """
 
     def __init__(
         self,
@@ -151,6 +160,7 @@ class AsyncDigitClient:
         credentials: grpc.ChannelCredentials | None = None,
         server_name: str = "",
         token: str = "",
+        merging: Merging | None = DEFAULT_MERGING,
     ) -> None:
         self._target = target
         self._timeout = timeout_seconds
@@ -162,21 +172,32 @@ class AsyncDigitClient:
             else grpc.aio.insecure_channel(target, options)
         )
         self._stub = DigitServiceStub(self._channel)
+        self._merger = Merger(target, self._send, merging) if merging else None
 
     async def classify(
-        self, picture: Picture, *, model: str = "", version: str = "", top_k: int = 0
+        self,
+        picture: Picture,
+        *,
+        model: str = "",
+        version: str = "",
+        top_k: int = 0,
+        timeout_seconds: float | None = None,
     ) -> Classification:
         """Classify one picture by the newest version of the default model, or as named."""
-        request = make_request(picture, model, version, top_k)
-        reply = await self._call(self._stub.Classify, request)
-        return read_classification(reply.classification, reply.model)
+        ask, image = Ask(model, version, top_k), make_image(picture)
+        timeout = self._timeout if timeout_seconds is None else timeout_seconds
+        if self._merger:
+            return await self._merger.classify(ask, image, timeout)
+        (answer,) = await self._send(ask, [image], timeout)
+        return answer
 
     async def classify_batch(
         self, pictures: Sequence[Picture], *, model: str = "", version: str = ""
     ) -> list[Classification]:
         """Classify several pictures in one call, in their order."""
         reply = await self._call(self._stub.ClassifyBatch, make_batch(pictures, model, version))
-        return [read_classification(one, reply.model) for one in reply.classifications]
+        answered_by = read_model(reply.model)
+        return [read_classification(one, answered_by) for one in reply.classifications]
 
     async def classify_stream(
         self,
@@ -216,8 +237,21 @@ class AsyncDigitClient:
     ) -> None:
         await self.close()
 
-    async def _call(self, method: Any, request: Any) -> Any:
+    async def _send(
+        self, ask: Ask, images: Sequence[pb.Image], timeout_seconds: float
+    ) -> list[Classification]:
+        if len(images) == 1:
+            single = pb.ClassifyRequest(image=images[0], **ask._asdict())
+            reply = await self._call(self._stub.Classify, single, timeout_seconds)
+            return [read_classification(reply.classification, read_model(reply.model))]
+        several = pb.ClassifyBatchRequest(images=images, **ask._asdict())
+        reply = await self._call(self._stub.ClassifyBatch, several, timeout_seconds)
+        answered_by = read_model(reply.model)
+        return [read_classification(one, answered_by) for one in reply.classifications]
+
+    async def _call(self, method: Any, request: Any, timeout_seconds: float | None = None) -> Any:
+        timeout = self._timeout if timeout_seconds is None else timeout_seconds
         try:
-            return await method(request, timeout=self._timeout, metadata=self._metadata)
+            return await method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise call_error(self._target, error) from error

@@ -1,0 +1,197 @@
+"""Merge the concurrent calls of one program into batches, as a dataloader does.
+
+A call that finds its way free is sent in the same turn of the event loop, with those that were made
+in that turn. While as many calls as are allowed are under way, others gather, and go together when
+one has come back. So nothing waits for company: one task alone gets plain calls, and the more tasks
+there are the larger the batches.
+"""
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
+
+import grpc
+
+from gurmukhi.answer import Classification
+from gurmukhi.errors import CallError
+from gurmukhi.v1 import digits_pb2 as pb
+
+# How a server names the image of a batch that it refuses: by the field's path.
+_AT_FAULT: Final = re.compile(r"images\[(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """How far calls are merged."""
+
+    max_images: int = 128  # in one call; a server takes 1,000 by default
+    max_bytes: int = 1 << 19  # in one call; a server takes twice that by default
+    max_calls: int = 2  # under way for one model: one is answered while the next is on its way
+    max_waiting: int = 10_000  # past it a call fails with RESOURCE_EXHAUSTED at once
+
+
+class Ask(NamedTuple):
+    """What calls must have in common to go together."""
+
+    model: str
+    version: str
+    top_k: int
+
+
+Send: TypeAlias = Callable[[Ask, Sequence[pb.Image], float], Awaitable[list[Classification]]]
+
+
+class Merger:
+    """Sends images by `send(ask, images, timeout_seconds)`, which raises CallError."""
+
+    def __init__(self, target: str, send: Send, bounds: Merging) -> None:
+        self._target = target
+        self._send = send
+        self._bounds = bounds
+        self._lanes: dict[Ask, _Lane] = {}
+        self._waiting = 0
+        self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
+
+    async def classify(self, ask: Ask, image: pb.Image, timeout_seconds: float) -> Classification:
+        """One image's answer; raises CallError."""
+        if self._waiting >= self._bounds.max_waiting:
+            raise CallError(
+                self._target,
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self._waiting} calls of this client wait already",
+            )
+        loop = asyncio.get_running_loop()
+        call = _Call(image, loop.create_future(), loop.time() + timeout_seconds)
+        lane = self._lanes.get(ask)
+        if lane is None:
+            lane = self._lanes[ask] = _Lane()
+        lane.waiting.append(call)
+        self._waiting += 1
+        if not lane.is_scheduled and lane.under_way < self._bounds.max_calls:
+            lane.is_scheduled = True
+            loop.call_soon(self._flush, ask, lane)
+        timer = loop.call_at(call.deadline, self._expire, call)
+        try:
+            return await call.answer
+        finally:
+            timer.cancel()
+            call.leave()
+
+    def _expire(self, call: "_Call") -> None:
+        if not call.answer.done():
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            call.answer.set_exception(CallError(self._target, code, "Deadline Exceeded"))
+
+    def _flush(self, ask: Ask, lane: "_Lane") -> None:
+        lane.is_scheduled = False
+        while lane.under_way < self._bounds.max_calls and (batch := self._take(lane)):
+            lane.under_way += 1
+            task = asyncio.get_running_loop().create_task(self._answer(ask, batch))
+            for call in batch:
+                call.batch = (task, batch)
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._end, ask, lane, batch))
+        if not lane.waiting and not lane.under_way:
+            self._lanes.pop(ask, None)
+
+    def _take(self, lane: "_Lane") -> list["_Call"]:
+        """The calls that go next, as many as the bounds allow; those given up are dropped."""
+        batch: list[_Call] = []
+        size = 0
+        while lane.waiting and len(batch) < self._bounds.max_images:
+            call = lane.waiting[0]
+            if not call.answer.done():
+                size += call.image.ByteSize()
+                if batch and size > self._bounds.max_bytes:
+                    break
+                batch.append(call)
+            lane.waiting.popleft()
+            self._waiting -= 1
+        return batch
+
+    def _end(
+        self, ask: Ask, lane: "_Lane", batch: list["_Call"], task: "asyncio.Task[None]"
+    ) -> None:
+        # Not in the task itself: one that is cancelled at once never begins.
+        self._tasks.discard(task)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error:
+            for call in batch:
+                call.fail(error)
+        lane.under_way -= 1
+        self._flush(ask, lane)
+
+    async def _answer(self, ask: Ask, batch: list["_Call"]) -> None:
+        """Give each call its answer or its error; what one image is refused for is its own."""
+        now = asyncio.get_running_loop().time()
+        try:
+            answers = await self._send(
+                ask, [call.image for call in batch], max(call.deadline for call in batch) - now
+            )
+        except CallError as error:
+            if len(batch) == 1 or error.code != grpc.StatusCode.INVALID_ARGUMENT:
+                for call in batch:
+                    call.fail(CallError(self._target, error.code, error.details))
+                return
+            for part in _parts(batch, error.details):
+                if waiting := [call for call in part if not call.answer.done()]:
+                    await self._answer(ask, waiting)
+            return
+        for call, answer in zip(batch, answers, strict=True):
+            if not call.answer.done():
+                call.answer.set_result(answer)
+
+
+class _Lane:
+    """The calls that may go together."""
+
+    __slots__ = ("is_scheduled", "under_way", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Call] = deque()
+        self.under_way = 0
+        self.is_scheduled = False
+
+
+class _Call:
+    """One image of one caller."""
+
+    __slots__ = ("answer", "batch", "deadline", "image")
+
+    def __init__(
+        self, image: pb.Image, answer: "asyncio.Future[Classification]", deadline: float
+    ) -> None:
+        self.image = image
+        self.answer = answer
+        self.deadline = deadline
+        self.batch: tuple[asyncio.Task[None], list[_Call]] | None = None
+
+    def fail(self, error: BaseException) -> None:
+        if self.answer.done():
+            return
+        if isinstance(error, asyncio.CancelledError):
+            self.answer.cancel()
+        else:
+            self.answer.set_exception(error)
+
+    def leave(self) -> None:
+        """The caller has gone; what nobody of a batch waits for any more is cancelled."""
+        if self.batch is None:
+            return
+        task, batch = self.batch
+        if not task.done() and all(one.answer.done() for one in batch):
+            task.cancel()
+
+
+def _parts(batch: list[_Call], details: str) -> list[list[_Call]]:
+    """A refused batch again: the image at fault alone, so that its caller gets a plain call's
+    error, and the others together; each alone where none is named."""
+    found = _AT_FAULT.match(details)
+    if found is None or int(found[1]) >= len(batch):
+        return [[call] for call in batch]
+    index = int(found[1])
+    return [[batch[index]], batch[:index] + batch[index + 1 :]]
