@@ -46,8 +46,9 @@ deploy-check: $(INSTALLED)  ## manifests, alerts and dashboard against schemas, 
 	$(BIN)/python deploy/fetch_tools.py
 	GURMUKHI_DEPLOY_CHECK=1 $(BIN)/python -m pytest -q tests/test_deploy_*.py
 
-images:  ## container images of server, evaluator and trainer
+images:  ## container images of server, evaluator and trainer, built and tried
 	./deploy/build-images.sh
+	./deploy/try-images.sh
 
 format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .

@@ -15,11 +15,11 @@ _COMMANDS = {
     "evaluator": "gurmukhi-evaluate",
     "trainer": "gurmukhi-train",
 }
-_TRAINING = ("torch", "sklearn", "onnx", "skl2onnx", "matplotlib", "scipy")
+_TRAINING = ("torch", "sklearn", "onnx", "skl2onnx", "matplotlib", "scipy", "pandas")
 _FORBIDDEN = {
-    "server": _TRAINING,
-    "evaluator": (*_TRAINING, "onnxruntime"),
-    "trainer": (),
+    "server": ("setuptools", *_TRAINING),
+    "evaluator": ("setuptools", *_TRAINING, "onnxruntime"),
+    "trainer": (),  # torch asks for setuptools
 }
 _TOOLS = ("pip", "pip3", "gcc", "g++", "cc", "c++", "clang", "make", "ld", "cargo", "git")
 
@@ -28,7 +28,7 @@ def main(target: str) -> int:
     """Say what is wrong, a line each; the exit code is how many."""
     wrong = [
         f"module {name} can be imported"
-        for name in ("pip", "setuptools", "ensurepip", *_FORBIDDEN[target])
+        for name in ("pip", "ensurepip", *_FORBIDDEN[target])
         if importlib.util.find_spec(name)
     ]
     wrong += [f"{name} is there: {shutil.which(name)}" for name in _TOOLS if shutil.which(name)]
@@ -41,7 +41,7 @@ def main(target: str) -> int:
         if os.access(path, os.W_OK)
     ]
     listed = Path(f"/usr/share/sbom/gurmukhi-{target}.cdx.json")
-    if "CycloneDX" not in listed.read_text(encoding="utf-8"):
+    if not listed.is_file() or "CycloneDX" not in listed.read_text(encoding="utf-8"):
         wrong.append(f"{listed} is no CycloneDX list")
     command = [str(environment / "bin" / _COMMANDS[target]), "--version"]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603

@@ -3,30 +3,39 @@
 #
 #   TARGETS="server evaluator"   which ones (default: server evaluator trainer)
 #   BASE=…                       another base image than the Containerfile's
-#   BUILD_FLAGS="…"              more flags of the builder, such as mirrors or --storage-driver
+#   MOUNTS="/etc/pip.conf …"     what the build sees of this machine, in the same place; not docker's
+#                                (default: pip's configuration and the CAs that are trusted here)
+#   PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL    more places with packages, such as PyTorch's CPU wheels
+#   BUILD_FLAGS="…"              more flags of the builder
 #   BUILDER=…                    one of the three
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=deploy/builder.sh
+. deploy/builder.sh
 
 version=$(sed -n 's/^__version__ *= *"\(.*\)"/\1/p' gurmukhi/__init__.py)
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
-# A docker command without its daemon builds nothing.
-builder=${BUILDER:-}
-for name in podman docker buildah; do
-    if [ -z "$builder" ] && command -v "$name" >/dev/null \
-        && { [ "$name" = buildah ] || "$name" info >/dev/null 2>&1; }; then
-        builder=$name
-    fi
+flags=(--build-arg "VERSION=$version" --build-arg "REVISION=$revision")
+for name in PIP_FIND_LINKS PIP_EXTRA_INDEX_URL; do
+    [ -z "${!name:-}" ] || flags+=(--build-arg "$name=${!name}")
 done
-ignore=(--ignorefile deploy/Containerfile.dockerignore)
-[ "$builder" != docker ] || ignore=()  # finds it by its name
-[ -n "$builder" ] || { echo "podman, docker or buildah is needed" >&2; exit 1; }
+if [ "$builder" != docker ]; then  # docker finds the file by its name, and mounts nothing
+    flags+=(--ignorefile deploy/Containerfile.dockerignore)
+    for path in ${MOUNTS-/etc/pip.conf /etc/ssl/certs/ca-certificates.crt ${PIP_FIND_LINKS:-}}; do
+        [ ! -e "$path" ] || flags+=(--volume "$path:$path:ro")
+    done
+fi
+
+pinned=$(sed -n 's/^ARG BASE=//p' deploy/Containerfile)
+if [ -z "${BASE:-}" ] && ! "${tool[@]}" pull --quiet "$pinned" >/dev/null 2>&1; then
+    BASE=localhost/gurmukhi-base
+    "${tool[@]}" inspect --type image "$BASE" >/dev/null 2>&1 || deploy/make-base.sh "$BASE"
+fi
 
 for target in ${TARGETS:-server evaluator trainer}; do
-    echo "── gurmukhi-$target:$version, by $builder"
-    # shellcheck disable=SC2086 - several flags in one variable
-    "$builder" build ${BUILD_FLAGS:-} ${BASE:+--build-arg "BASE=$BASE"} \
-        "${ignore[@]}" --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
+    echo "── gurmukhi-$target:$version, by $builder${BASE:+ on $BASE}"
+    # shellcheck disable=SC2086 # several flags in one variable
+    "${tool[@]}" build ${BUILD_FLAGS:-} "${flags[@]}" ${BASE:+--build-arg "BASE=$BASE"} \
         --file deploy/Containerfile --target "$target" --tag "gurmukhi-$target:$version" .
 done

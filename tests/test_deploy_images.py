@@ -1,6 +1,10 @@
 """The Containerfile, the manifests and the guide name the same images, commands and alerts."""
 
+import importlib.util
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -50,6 +54,34 @@ def test_what_is_copied_is_sent_to_the_builder() -> None:
     for line in re.findall(r"^COPY (?!--)(.+) \S+$", CONTAINERFILE, re.MULTILINE):
         for name in line.split():
             assert f"!{name}" in sent or (name.startswith("deploy/") and "!deploy/*.py" in sent)
+
+
+def test_a_build_fails_on_what_a_server_must_not_hold() -> None:
+    """Here, where the tests run, pip and PyTorch are."""
+    done = subprocess.run(
+        [sys.executable, str(DEPLOY / "assert_image.py"), "server"], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    for name in ("pip", "torch", "sklearn"):
+        if importlib.util.find_spec(name):
+            assert f"server: module {name} can be imported" in done.stderr
+
+
+def test_a_container_that_is_not_sealed_is_found() -> None:
+    done = subprocess.run(
+        [sys.executable, str(DEPLOY / "assert_sealed.py")], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "/ is not read-only" in done.stderr
+
+
+@pytest.mark.parametrize("script", sorted(DEPLOY.glob("*.sh")), ids=lambda path: path.name)
+def test_scripts_are_bash_and_the_guides_variables_are_theirs(script: Path) -> None:
+    done = subprocess.run(["bash", "-n", str(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    scripts = "".join(path.read_text(encoding="utf-8") for path in DEPLOY.glob("*.sh"))
+    for variable in re.findall(r"^\| `([A-Z_]+)=", README, re.MULTILINE):
+        assert variable in scripts
 
 
 def test_the_guide_knows_every_component_and_alert() -> None:
