@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from evaluator.history import append_run
 from evaluator.nights import history, make_history_parser
 from evaluator.outputs import to_json, write_outputs
 from evaluator.push import push_metrics, write_termination_log
-from evaluator.report import Occasion, make_record
+from evaluator.report import Occasion, Record, make_record
+from evaluator.results import Fault, Result
 from evaluator.run import run_checks, run_checks_on_stream
 from evaluator.session import Session, Subject, find_near, read_split, read_subjects
 from evaluator.stream import Stream, find_stream
@@ -73,22 +75,41 @@ def evaluate(config: Config) -> int:
     verdict = conclude(session.results, interrupted=interrupted)
     occasion = Occasion(started, time.monotonic() - clock, config.command)
     record = make_record(session, verdict, occasion)
-    page = write_outputs(record, split.images, config.report)
+    try:
+        page = _keep(config, record, split)
+    except (OSError, DataError) as error:  # all that is not a file still tells the verdict
+        sentence = _describe(error)
+        session.results.append(Result.error("outputs", "files", sentence, Fault.OUTPUT))
+        verdict = conclude(session.results, interrupted=interrupted)
+        record, page = make_record(session, verdict, occasion), None
     if not (settings.quiet and verdict.is_pass):
         print(show_record(record, colour=sys.stdout.isatty()))  # noqa: T201
-        print(f"report: {page}")  # noqa: T201
-    if config.history:
-        append_run(config.history, record)
+        if page:
+            print(f"report: {page}")  # noqa: T201
     if config.pushgateway:
         push_metrics(record, config.pushgateway)
     write_termination_log(record)
+    return verdict.exit_code
+
+
+def _keep(config: Config, record: Record, split: Split) -> Path:
+    """Write the report, the history and the baseline; return the report's page."""
+    page = write_outputs(record, split.images, config.report)
+    if config.history:
+        append_run(config.history, record)
     if config.update_baseline and config.baseline:
-        if verdict.is_pass:
+        if record["exit_code"] == 0:
             write_whole(config.baseline, to_json(record))
             _log.info("baseline: %s is now this run", config.baseline)
         else:
             _log.warning("baseline: %s is left as it was", config.baseline)
-    return verdict.exit_code
+    return page
+
+
+def _describe(error: OSError | DataError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: cannot be written ({error.strerror})"
+    return str(error)
 
 
 def _find_images(config: Config, subjects: list[Subject]) -> tuple[Source | Stream, Split]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.files import write_whole
+from evaluator.files import write_together
 from evaluator.html import render_html
 from evaluator.junit import render_junit
 from evaluator.markdown import render_markdown
@@ -25,13 +25,16 @@ SUMMARY: Final = "summary.md"
 
 
 def write_outputs(record: Record, images: NDArray[np.uint8], folder: Path) -> Path:
-    """Write every file of a report, each whole or not at all; return the page's path."""
-    write_whole(folder / JSON, to_json(record))
-    write_whole(folder / JUNIT, render_junit(record))
-    write_whole(folder / PREDICTIONS, "".join(_predictions(record)))
-    write_whole(folder / CONFUSION, _confusion(record))
-    write_whole(folder / SUMMARY, render_markdown(record))
-    write_whole(folder / HTML, render_html(record, images))
+    """Write the files of a report, all or none of them; return the page's path."""
+    texts = {
+        JSON: to_json(record),
+        JUNIT: render_junit(record),
+        PREDICTIONS: "".join(_predictions(record)),
+        CONFUSION: _confusion(record),
+        SUMMARY: render_markdown(record),
+        HTML: render_html(record, images),
+    }
+    write_together(folder, texts)
     return folder / HTML
 
 

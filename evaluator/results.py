@@ -24,6 +24,7 @@ class Fault(StrEnum):
     INFRASTRUCTURE = "infrastructure"  # the target cannot be reached, or fails
     QUALITY = "quality"  # fewer right answers than the baseline has
     LATENCY = "latency"  # slower than the budget
+    OUTPUT = "output"  # the report, the history or the baseline cannot be written
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,13 @@ def show_record(record: Record, *, colour: bool) -> str:
     parts = [notice(record)] if notice(record) else []
     parts.append(format_table(HEADER, [model_row(model) for model in record["models"]]))
     failures = [check for check in record["checks"] if check["fault"]]
+    changes = [
+        f"± {check['check']}: {check['sentence']}"
+        for check in record["checks"]
+        if check["evidence"].get("changed") and not check["fault"]
+    ]
+    if changes:
+        parts.append("\n".join(changes))
     if failures:
         lines = [f"✗ {check['check']}: {check['sentence']}" for check in failures[:_SHOWN]]
         if len(failures) > _SHOWN:

@@ -16,6 +16,7 @@ _RANKED: Final[dict[Fault, tuple[str, int]]] = {
     Fault.INFRASTRUCTURE: ("target unreachable or failing", 3),
     Fault.QUALITY: ("quality fell", 1),
     Fault.LATENCY: ("latency budget exceeded", 5),
+    Fault.OUTPUT: ("report not written", 4),
 }
 
 # What a verdict means to whoever reads it in the morning, by exit code.

@@ -4,8 +4,10 @@ import _thread
 import io
 import itertools
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,14 @@ from evaluator.__main__ import main
 code = main(sys.argv[1:])
 print("peak", re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 sys.exit(code)
+"""
+
+# Where the tests run in a shell's background, Ctrl-C is ignored from birth.
+_INTERRUPTIBLE = """
+import signal, sys
+from evaluator.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -106,6 +116,34 @@ def test_stream_that_is_interrupted_reports_what_it_has(evaluate: Evaluate, repo
     record = read_report(report)
     assert record["verdict"] == "incomplete"
     assert record["models"][0]["served"]["count"] >= 2000
+
+
+def test_ctrl_c_in_the_terminal_ends_in_a_report(models: Path, report: Path) -> None:
+    begun = threading.Event()
+
+    class Noting(RightServer):
+        calls = itertools.count()
+
+        def before(self, method: str, context: Any) -> None:
+            if next(self.calls) == 100:
+                begun.set()
+
+    with serving(Noting()) as target:
+        flags = ["--target", target, "--models", str(models), "--report", str(report)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _INTERRUPTIBLE, *flags, "--data", "synthetic:1000000"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert begun.wait(60)
+        process.send_signal(signal.SIGINT)
+        shown, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "verdict: incomplete (exit code 130)" in shown
+    assert "Traceback" not in errors
+    assert read_report(report)["complete"] is False
 
 
 def test_folder_of_labelled_images_is_measured(

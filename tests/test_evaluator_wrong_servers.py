@@ -384,7 +384,7 @@ def test_baseline_from_better_models_is_exit_1(
 
 
 def test_baseline_is_updated_unless_answers_were_lost_and_that_is_accepted(
-    evaluate: Evaluate, report: Path, tmp_path: Path
+    evaluate: Evaluate, report: Path, tmp_path: Path, capsys: Shown
 ) -> None:
     baseline = tmp_path / "baseline.json"
     flags = ("--baseline", str(baseline), "--update-baseline")
@@ -395,7 +395,11 @@ def test_baseline_is_updated_unless_answers_were_lost_and_that_is_accepted(
         before = baseline.read_bytes()
         assert evaluate(target, *flags) == 1
         assert baseline.read_bytes() == before
+        capsys.readouterr()
         assert evaluate(target, *flags, "--accept") == 0
+        assert "± baseline: accepted: mean:1: 37 of 40 answers are right, 38 in" in (
+            capsys.readouterr().out
+        )
         assert baseline.read_bytes() != before
 
 
