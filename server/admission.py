@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
-from server.errors import NotReady, Overloaded, ServiceError
+from server.errors import Overloaded, ServiceError
 from server.grpc_messages import receive
 from server.idle_calls import IdleCalls
 
@@ -21,8 +21,10 @@ from server.idle_calls import IdleCalls
 _CONTROL_THREADS: Final = 2
 # They are begun when they are needed, and idle but for the moments when a status changes.
 _WATCH_THREADS: Final = 32
-# A full queue empties in milliseconds; sooner than this a try finds it full again.
-RETRY_SECONDS: Final = 0.05
+# Calls whose messages are on their way, beside those in the queue. Each may have most of a message
+# here, 1 MiB by default, so they are bounded too; the oldest gives way, lest a few that never send
+# anything keep out all others.
+_ARRIVING: Final = 128
 
 _Task: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
 
@@ -57,7 +59,7 @@ class Room:
             self._taken -= 1
 
     def _overloaded(self) -> Overloaded:
-        return Overloaded(f"{self._size} {self._what} are under way already", RETRY_SECONDS)
+        return Overloaded(f"{self._size} {self._what} are under way already")
 
 
 class PendingCall(ABC):
@@ -156,8 +158,8 @@ class CallPool(ThreadPoolExecutor):
                     _run, call, event, fn, (handler, event, state, behavior, wait, *rest)
                 )
 
-        def give_up() -> None:
-            pool = call.refuse(NotReady("the server is stopping"))
+        def give_up(error: ServiceError) -> None:
+            pool = call.refuse(error)
             ending = (handler, event, state, behavior, lambda: b"", *rest)
             pool.run(_run, call, event, fn, ending)
 
@@ -177,10 +179,11 @@ class Admission:
 
     def __init__(self, *, threads: int, queue: int, streams: int) -> None:
         self.idle = IdleCalls()
+        self._arriving = IdleCalls(_ARRIVING)
         self._pools: list[CallPool] = []
         self.work = Room(threads + queue, "calls")
         self.streams = Room(streams, "streams")
-        self.work_pool = self._pool(threads, "work")
+        self.work_pool = self._pool(threads, "work", self._arriving)
         self.control_pool = self._pool(_CONTROL_THREADS, "control")
         self.health_pool = self._pool(_CONTROL_THREADS, "health")
         # A watcher that does not read what it is sent holds its thread, and no probe's.
@@ -193,7 +196,12 @@ class Admission:
         for pool in self._pools:
             pool.close()
 
-    def _pool(self, threads: int, name: str) -> CallPool:
-        pool = CallPool(threads, name, self.idle)
+    def drain(self) -> None:
+        """End the calls that only wait, and from now on any that is about to."""
+        self._arriving.drain()
+        self.idle.drain()
+
+    def _pool(self, threads: int, name: str, idle: IdleCalls | None = None) -> CallPool:
+        pool = CallPool(threads, name, idle or self.idle)
         self._pools.append(pool)
         return pool

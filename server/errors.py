@@ -13,6 +13,8 @@
     └── CallerGone         the caller cancelled before the work was begun
 """
 
+from typing import Final
+
 
 class ServiceError(Exception):
     """A request that gets no answer, and why; the message is for the caller."""
@@ -38,9 +40,8 @@ class NotReady(ServiceError):  # noqa: N818
 class Overloaded(ServiceError):  # noqa: N818
     """The queue is full; another try is worth its while after `retry_seconds`."""
 
-    def __init__(self, message: str, retry_seconds: float) -> None:
-        super().__init__(message)
-        self.retry_seconds = retry_seconds
+    # A full queue empties in milliseconds; sooner than this a try finds it full again.
+    retry_seconds: Final = 0.05
 
 
 class Unauthenticated(ServiceError):  # noqa: N818

@@ -145,13 +145,14 @@ class Call(PendingCall):
             try:
                 self._room.enter()
             except Overloaded as error:
-                self._desk.count_rejection("queue_full")
                 return self.refuse(error)
             self._holds_place = True
         return self.experimental_thread_pool
 
     def refuse(self, error: ServiceError) -> CallPool:
         """Have the handler end the call with an error."""
+        if isinstance(error, Overloaded):
+            self._desk.count_rejection("queue_full")
         self._refusal = error
         return self._desk.refusal_pool
 
@@ -245,10 +246,10 @@ class WatchCall(Call):
             self._fail(error)
         idle = self._desk.idle_calls
 
-        def end() -> None:
-            self._record(grpc.StatusCode.UNAVAILABLE)
-            context.set_code(grpc.StatusCode.UNAVAILABLE)
-            context.set_details("the server is stopping")
+        def end(error: ServiceError) -> None:
+            self._record(code_of(error))
+            context.set_code(code_of(error))
+            context.set_details(str(error))
             send(None)
 
         def leave() -> None:

@@ -48,7 +48,7 @@ class GrpcFront:
     def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, end those that are idle, wait for the others for the grace at most."""
         stopped = self._server.stop(grace_seconds)
-        self._admission.idle.end()
+        self._admission.drain()
         stopped.wait()
         self._admission.close()
 

@@ -7,15 +7,13 @@ module alone; constraints.txt pins the version that has them.
 
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no annotations
 
-from server.errors import NotReady
+from server.errors import ServiceError
 from server.idle_calls import IdleCalls
-
-_STOPPED: Final = object()
 
 
 def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -> None:
@@ -50,19 +48,18 @@ class Messages:
     def __init__(self, requests: Any, idle: IdleCalls) -> None:
         self._call, self._state = requests._call, requests._state  # grpcio's own iterator
         self._idle = idle
-        self._inbox: SimpleQueue[object] = SimpleQueue()
+        self._inbox: SimpleQueue[bytes | ServiceError | None] = SimpleQueue()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
-        self._idle.add(self, lambda: self._inbox.put(_STOPPED))
+        self._idle.add(self, self._inbox.put)
         receive(self._call, self._state, self._inbox.put)
         message = self._inbox.get()
         self._idle.discard(self)
-        if message is _STOPPED:
-            raise NotReady("the server is stopping")
+        if isinstance(message, ServiceError):
+            raise message
         if message is None:
             raise StopIteration
-        assert isinstance(message, bytes)  # noqa: S101 - what else receive gives
         return message

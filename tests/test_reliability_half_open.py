@@ -79,6 +79,19 @@ def test_a_message_that_comes_late_is_answered(models: Path) -> None:
             received += part
 
 
+def test_the_oldest_of_too_many_begun_calls_make_room(models: Path) -> None:
+    """Each may have most of a message here, so that their number is bounded."""
+    with serving(models) as running, begun(running, CLASSIFY, 300):
+        refused = frozenset({("reason", "queue_full")})
+        for _ in range(400):
+            figures = scrape(running)
+            if figures["gurmukhi_inflight_requests", frozenset()] == 128:
+                break
+        assert figures["gurmukhi_rejected_total", refused] == 300 - 128
+        with DigitClient(running.target, timeout_seconds=10, retries=False) as client:
+            assert client.classify(IMAGES[0]).digit in range(10)
+
+
 def test_begun_calls_that_are_given_up_are_counted_and_gone(models: Path) -> None:
     with serving(models) as running:
         with begun(running, CLASSIFY, 50):

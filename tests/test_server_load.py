@@ -76,8 +76,9 @@ def test_a_flood_gets_answers_or_refusals_that_say_when_to_try_again(models: Pat
         assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
         assert sum(codes.values()) == 1000
         assert codes["OK"] >= 101
-        # All that is sent has 515 MB, the calls that are in the queue 52.
-        assert peak_megabytes(running) - before < 200
+        # All that is sent has 515 MB; the calls that are taken in and on their way 120, and twice
+        # that while they are parsed.
+        assert peak_megabytes(running) - before < 350
         refused = next(f for f in futures if f.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
         retry = error_details_pb2.RetryInfo()
         assert rpc_status.from_call(refused).details[0].Unpack(retry)
