@@ -65,10 +65,12 @@ def ended_soon(running: RunningServer) -> bool:
     return running.process.wait(timeout=30) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_idle_stream_is_ended_with_unavailable(
-    models: Path, requests: Callable[[], Requests]
+    models: Path, requests: Callable[[], Requests], workers: str
 ) -> None:
-    with serving(models, *LONG) as running, grpc.insecure_channel(running.target) as channel:
+    flags = (*LONG, "--workers", workers)
+    with serving(models, *flags) as running, grpc.insecure_channel(running.target) as channel:
         given = requests()
         replies = DigitServiceStub(channel).ClassifyStream(given, timeout=30)
         given.put(REQUEST)
