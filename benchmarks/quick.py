@@ -27,7 +27,7 @@ from benchmarks.report import Ratio, Report, table_of_bursts
 from benchmarks.rounds import BURST_SECONDS, ROUNDS, interleave, ratio
 from gurmukhi.command import Parser, run, whole_number
 
-_MODEL: Final = ("mlp", "1")
+MODEL: Final = ("mlp", "1")
 _FITTED: Final = Path("build/bench/models")
 _RESULT: Final = Path("build/bench/quick.json")
 _OURS_READY: Final = r"gRPC on \S+:(\d+)"
@@ -49,7 +49,7 @@ class Setting:
 
     @property
     def graph(self) -> Path:
-        return self.models.joinpath(*_MODEL, "model.onnx")
+        return self.models.joinpath(*MODEL, "model.onnx")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _command(arguments: argparse.Namespace) -> int:
     _allow_many_files()
-    setting = _setting(arguments.models or _fitted(), arguments.rounds)
+    setting = setting_of(arguments.models, arguments.rounds)
     report = Report()
     for part in arguments.only or _PARTS:
         started = time.perf_counter()
@@ -78,7 +78,9 @@ def _command(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(models: Path, rounds: int) -> Setting:
+def setting_of(models: Path | None, rounds: int) -> Setting:
+    """Where and how long to measure; fits a repository where none is given."""
+    models = models or _fitted()
     cpus = sorted(os.sched_getaffinity(0))
     # The server has one CPU, as a pinned worker has; the load comes from the others.
     return Setting(models, Generator(set(cpus[:-1]) or None), {cpus[-1]}, rounds, BURST_SECONDS)
@@ -86,11 +88,11 @@ def _setting(models: Path, rounds: int) -> Setting:
 
 def _measure_requests(setting: Setting, report: Report) -> None:
     """One image: either API beside the echo of the same bytes."""
-    with _ours(setting) as server, _echo(setting) as floor:
-        infer = questions.model_infer(server, setting.graph, *_MODEL)
+    with ours(setting) as server, _echo(setting) as floor:
+        infer = questions.model_infer(server, setting.graph, *MODEL)
         work = {
             "ModelInfer": (server, infer),
-            "Classify": (server, questions.classify(server, setting.graph, *_MODEL)),
+            "Classify": (server, questions.classify(server, setting.graph, *MODEL)),
             "echo": (floor, questions.echoed(floor, infer)),
         }
         rows = []
@@ -138,11 +140,11 @@ def _measure_workers(setting: Setting, report: Report) -> None:
     """Two workers beside one: CPU a request."""
     every = set(os.sched_getaffinity(0))
     with (
-        _ours(setting) as one,
-        _ours(setting, "--workers", "2", "--pin", "on", cpus=every) as two,
+        ours(setting) as one,
+        ours(setting, "--workers", "2", "--pin", "on", cpus=every) as two,
     ):
         work = {
-            server.name: (server, questions.model_infer(server, setting.graph, *_MODEL))
+            server.name: (server, questions.model_infer(server, setting.graph, *MODEL))
             for server in (one, two)
         }
         bursts = interleave(setting.generator, work, Shape(64), rounds=setting.rounds)
@@ -153,9 +155,9 @@ def _measure_workers(setting: Setting, report: Report) -> None:
 
 def _measure_batches(setting: Setting, report: Report) -> None:
     """Batches over gRPC beside the graph alone, on the same CPU."""
-    with _ours(setting) as server, _graph(setting) as alone:
+    with ours(setting) as server, _graph(setting) as alone:
         for batch, goal in _BATCHES.items():
-            question = questions.model_infer(server, setting.graph, *_MODEL, batch)
+            question = questions.model_infer(server, setting.graph, *MODEL, batch)
             requests = setting.generator.sized(server, question, Shape(8), setting.seconds)
             rates, costs = [], []
             for _ in range(setting.rounds):
@@ -176,7 +178,7 @@ def _measure_start(setting: Setting, report: Report) -> None:
     """From start to ready, memory, and the import of the client."""
     ready, memory = [], 0.0
     for _ in range(_STARTS):
-        with _ours(setting) as server:
+        with ours(setting) as server:
             ready.append(server.ready_seconds)
             memory = max(server.resident_megabytes())
     count = len(list(setting.models.glob("*/*/manifest.json")))
@@ -191,14 +193,14 @@ def _measure_start(setting: Setting, report: Report) -> None:
 def _measure_scale(setting: Setting, report: Report) -> None:
     """Many versions beside one, and many connections beside eight."""
     with tempfile.TemporaryDirectory(prefix="one-version-") as folder:
-        shutil.copytree(setting.models.joinpath(*_MODEL), Path(folder).joinpath(*_MODEL))
+        shutil.copytree(setting.models.joinpath(*MODEL), Path(folder).joinpath(*MODEL))
         with (
-            _ours(setting, "--queue", str(2 * _MANY.connections)) as many,
-            _ours(setting, models=Path(folder)) as single,
+            ours(setting, "--queue", str(2 * _MANY.connections)) as many,
+            ours(setting, models=Path(folder)) as single,
         ):
             asked = {
-                "many": (many, questions.model_infer(many, setting.graph, *_MODEL)),
-                "one": (single, questions.model_infer(single, setting.graph, *_MODEL)),
+                "many": (many, questions.model_infer(many, setting.graph, *MODEL)),
+                "one": (single, questions.model_infer(single, setting.graph, *MODEL)),
             }
             bursts = interleave(setting.generator, asked, Shape(8), rounds=setting.rounds)
             cost = ratio(bursts["many"], bursts["one"], "cpu_microseconds")
@@ -225,9 +227,10 @@ _PARTS: Final[dict[str, Callable[[Setting, Report], None]]] = {
 
 
 @contextmanager
-def _ours(
+def ours(
     setting: Setting, *flags: str, models: Path | None = None, cpus: set[int] | None = None
 ) -> Iterator[ServerProcess]:
+    """Our server on free ports, on one CPU of its own."""
     command = [sys.executable, "-m", "server", "--models", str(models or setting.models), "-q"]
     command += ["--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--pin", "on", *flags]
     name = " ".join(["gurmukhi-serve", *flags])

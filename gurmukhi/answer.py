@@ -94,24 +94,25 @@ def make_batch(pictures: Sequence[Picture], model: str, version: str) -> pb.Clas
 
 def read_classification(message: pb.Classification, model: ModelVersion) -> Classification:
     """What the model says of one image."""
+    probabilities = tuple(message.probabilities)
+    warnings, top = message.warnings, message.top
     return Classification(
         digit=message.digit,
         glyph=message.glyph,
         scores=tuple(message.scores),
-        probabilities=tuple(message.probabilities),
+        probabilities=probabilities,
         model=model,
         # A newer server may warn of what this client has no words for.
-        warnings=tuple(_WARNINGS.get(code, f"warning {code}") for code in message.warnings),
-        top=tuple(
-            Candidate(
-                one.digit,
-                one.glyph,
-                one.score,
-                one.probability if message.probabilities else None,
-            )
-            for one in message.top
-        ),
+        warnings=tuple([_WARNINGS.get(code, f"warning {code}") for code in warnings])
+        if warnings
+        else (),
+        top=tuple([_read_candidate(one, bool(probabilities)) for one in top]) if top else (),
     )
+
+
+def _read_candidate(message: pb.Candidate, has_probability: bool) -> Candidate:
+    probability = message.probability if has_probability else None
+    return Candidate(message.digit, message.glyph, message.score, probability)
 
 
 def read_model(message: pb.ModelVersion) -> ModelVersion:

@@ -7,6 +7,7 @@ there are the larger the batches.
 """
 
 import asyncio
+import math
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,8 @@ from gurmukhi.answer import Classification
 from gurmukhi.errors import CallError
 from gurmukhi.v1 import digits_pb2 as pb
 
+# So few images are not shared among several calls: a call costs as much as ten of them.
+_SHARED: Final = 16
 # How a server names the image of a batch that it refuses: by the field's path.
 _AT_FAULT: Final = re.compile(r"images\[(\d+)\]")
 
@@ -88,7 +91,11 @@ class Merger:
 
     def _flush(self, ask: Ask, lane: "_Lane") -> None:
         lane.is_scheduled = False
-        while lane.under_way < self._bounds.max_calls and (batch := self._take(lane)):
+        while (free := self._bounds.max_calls - lane.under_way) > 0:
+            # Shared among the calls that may go, so that one is answered while another is made.
+            batch = self._take(lane, max(_SHARED, math.ceil(len(lane.waiting) / free)))
+            if not batch:
+                break
             lane.under_way += 1
             task = asyncio.get_running_loop().create_task(self._answer(ask, batch))
             for call in batch:
@@ -98,11 +105,11 @@ class Merger:
         if not lane.waiting and not lane.under_way:
             self._lanes.pop(ask, None)
 
-    def _take(self, lane: "_Lane") -> list["_Call"]:
+    def _take(self, lane: "_Lane", most: int) -> list["_Call"]:
         """The calls that go next, as many as the bounds allow; those given up are dropped."""
         batch: list[_Call] = []
         size = 0
-        while lane.waiting and len(batch) < self._bounds.max_images:
+        while lane.waiting and len(batch) < min(most, self._bounds.max_images):
             call = lane.waiting[0]
             if not call.answer.done():
                 size += call.image.ByteSize()

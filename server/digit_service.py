@@ -1,6 +1,7 @@
 """gurmukhi.v1.DigitService: an image in, a digit out."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -65,10 +66,8 @@ class DigitService:
         with self._predictor.attempt(model, call) as attempt:
             image = _read_image(request.image, "image")
             prediction = attempt.predict(image.pixels[None])
-            return pb.ClassifyResponse(
-                classification=self._classification(model, prediction, 0, image, request.top_k),
-                model=_model_version(model),
-            )
+            (answer,) = self._classifications(model, prediction, [image.warnings], request.top_k)
+            return pb.ClassifyResponse(classification=answer, model=_model_version(model))
 
     def classify_batch(
         self, request: pb.ClassifyBatchRequest, call: Call
@@ -77,15 +76,10 @@ class DigitService:
         _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
         with self._predictor.attempt(model, call) as attempt:
-            images = self._read_images(request.images, call)
-            prediction = attempt.predict(np.stack([image.pixels for image in images]))
-            return pb.ClassifyBatchResponse(
-                classifications=[
-                    self._classification(model, prediction, index, image, request.top_k)
-                    for index, image in enumerate(images)
-                ],
-                model=_model_version(model),
-            )
+            pixels, warnings = self._read_images(request.images, call)
+            prediction = attempt.predict(pixels)
+            answers = self._classifications(model, prediction, warnings, request.top_k)
+            return pb.ClassifyBatchResponse(classifications=answers, model=_model_version(model))
 
     def classify_stream(
         self, requests: Iterator[pb.ClassifyRequest], call: Call
@@ -107,38 +101,60 @@ class DigitService:
             default_model=self._repository.default,
         )
 
-    def _read_images(self, images: Sequence[pb.Image], call: Call) -> list[DigitImage]:
+    def _read_images(
+        self, images: Sequence[pb.Image], call: Call
+    ) -> tuple[NDArray[np.uint8], Sequence[tuple[str, ...]]]:
+        """The pixels of all images, (N, 32, 32), and the warnings of each."""
         count = len(images)
         if not 1 <= count <= self._max_batch_size:
             raise InvalidRequest(
                 "images", f"has {count} images; expected 1 to {self._max_batch_size}"
             )
+        raw = [image.pixels for image in images]  # empty where it is encoded
+        if all(len(pixels) == _PIXEL_BYTES for pixels in raw):
+            joined = np.frombuffer(b"".join(raw), dtype=np.uint8)
+            return joined.reshape(-1, SIDE, SIDE), [()] * count
         found, budget = [], PixelBudget(MAX_CALL_PIXELS)
         for index, image in enumerate(images):
             ensure_awaited(call)  # a picture may take long to decode
             found.append(_read_image(image, f"images[{index}]", budget))
-        return found
+        return np.stack([image.pixels for image in found]), [image.warnings for image in found]
 
-    def _classification(
-        self, model: Model, prediction: Prediction, index: int, image: DigitImage, top_k: int
-    ) -> pb.Classification:
-        digit = int(prediction.digits[index])
-        warnings = [_WARNINGS[warning] for warning in image.warnings]
-        probabilities: list[float] = []
-        if prediction.probabilities is not None:
-            probabilities = prediction.probabilities[index].tolist()
-            if probabilities[digit] < self._low_confidence:
+    def _classifications(
+        self,
+        model: Model,
+        prediction: Prediction,
+        warnings: Sequence[tuple[str, ...]],
+        top_k: int,
+    ) -> list[pb.Classification]:
+        # Lists at once: an array gives its elements one by one at many times the price.
+        digits, scores = prediction.digits.tolist(), prediction.scores.tolist()
+        known = prediction.probabilities
+        probabilities = [[]] * len(digits) if known is None else known.tolist()
+        return [
+            pb.Classification(
+                digit=digit,
+                glyph=GLYPHS[digit],
+                probabilities=likely,
+                scores=row,
+                warnings=self._warnings(model, found, likely[digit] if likely else None),
+                top=_top(digit, row, likely, top_k),
+            )
+            for digit, row, likely, found in zip(
+                digits, scores, probabilities, warnings, strict=True
+            )
+        ]
+
+    def _warnings(
+        self, model: Model, found: tuple[str, ...], confidence: float | None
+    ) -> list[pb.Warning]:
+        warnings = [_WARNINGS[warning] for warning in found]
+        if confidence is not None:
+            if confidence < self._low_confidence:
                 warnings.append(pb.WARNING_LOW_CONFIDENCE)
-            if probabilities[digit] < model.manifest.warn_below:
+            if confidence < model.manifest.warn_below:
                 warnings.append(pb.WARNING_NOT_A_DIGIT)
-        return pb.Classification(
-            digit=digit,
-            glyph=GLYPHS[digit],
-            probabilities=probabilities,
-            scores=prediction.scores[index].tolist(),
-            warnings=warnings,
-            top=_top(digit, prediction.scores[index].tolist(), probabilities, top_k),
-        )
+        return warnings
 
 
 def _check_top_k(top_k: int) -> None:
@@ -186,4 +202,10 @@ def _read_pixels(pixels: bytes, field: str) -> NDArray[np.uint8]:
 
 
 def _model_version(model: Model) -> pb.ModelVersion:
-    return pb.ModelVersion(name=model.name, version=model.version, sha256=model.sha256)
+    return _version(model.name, model.version, model.sha256)
+
+
+# One for each version that is served, and some that were; not by the model, which is to be freed.
+@lru_cache(maxsize=256)
+def _version(name: str, version: str, sha256: str) -> pb.ModelVersion:
+    return pb.ModelVersion(name=name, version=version, sha256=sha256)

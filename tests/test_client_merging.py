@@ -52,14 +52,19 @@ def outcomes(*calls: Coroutine[Any, Any, Classification]) -> Awaitable[Any]:
     return asyncio.gather(*calls, return_exceptions=True)
 
 
-def test_concurrent_calls_go_as_one_and_answer_as_alone(running: RunningServer) -> None:
+def test_concurrent_calls_go_together_and_answer_as_alone(running: RunningServer) -> None:
     together = call(running, lambda client: outcomes(*map(client.classify, IMAGES)))
-    assert handled(running)["ClassifyBatch", "OK"] == 1
+    assert handled(running)["ClassifyBatch", "OK"] == 2  # one is answered while another is made
     assert ("Classify", "OK") not in handled(running)
     with DigitClient(running.target) as client:
         alone = [client.classify(image) for image in IMAGES]
     assert [one.digit for one in together] == [one.digit for one in alone]
     assert [one.model for one in together] == [one.model for one in alone]
+
+
+def test_few_concurrent_calls_go_as_one(running: RunningServer) -> None:
+    call(running, lambda client: outcomes(*map(client.classify, IMAGES[:12])))
+    assert handled(running) == {("ListModels", "OK"): 1, ("ClassifyBatch", "OK"): 1}
 
 
 def test_one_call_alone_is_a_plain_call_at_once(running: RunningServer) -> None:
