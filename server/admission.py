@@ -21,10 +21,11 @@ from server.idle_calls import IdleCalls
 _CONTROL_THREADS: Final = 2
 # They are begun when they are needed, and idle but for the moments when a status changes.
 _WATCH_THREADS: Final = 32
-# Calls whose messages are on their way, beside those in the queue. Each may have most of a message
-# here, 1 MiB by default, so they are bounded too; the oldest gives way, lest a few that never send
-# anything keep out all others.
+# Calls whose messages are on their way, to the queue and to each of the other pools. Each may have
+# most of a message here, 1 MiB by default, so they are bounded; the oldest gives way, lest a few
+# that never send anything keep out all others.
 _ARRIVING: Final = 128
+_ARRIVING_ELSEWHERE: Final = 32
 
 _Task: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
 
@@ -92,11 +93,11 @@ class CallPool(ThreadPoolExecutor):
     answering and counting the call.
     """
 
-    def __init__(self, threads: int, name: str, idle: IdleCalls) -> None:
+    def __init__(self, threads: int, name: str, arriving: IdleCalls) -> None:
         super().__init__(threads)
         self._limit = threads
         self._name = name
-        self._idle = idle
+        self.arriving = arriving
         self._waiting: SimpleQueue[_Task | None] = SimpleQueue()
         self._begun: list[threading.Thread] = []
         self._under_way = 0
@@ -151,7 +152,7 @@ class CallPool(ThreadPoolExecutor):
         handler, _, state, behavior, await_message, *rest = args
 
         def received(message: bytes | None) -> None:
-            if self._idle.discard(call):
+            if self.arriving.discard(call):
                 # Where there is none, grpcio's own way to wait ends the call as it should.
                 wait = await_message if message is None else lambda: message
                 call.admit().run(
@@ -163,7 +164,7 @@ class CallPool(ThreadPoolExecutor):
             ending = (handler, event, state, behavior, lambda: b"", *rest)
             pool.run(_run, call, event, fn, ending)
 
-        self._idle.add(call, give_up)
+        self.arriving.add(call, give_up)
         receive(event.call, state, received)
 
 
@@ -175,15 +176,14 @@ def _run(call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]) -> None:
 
 
 class Admission:
-    """The rooms and the pools of one server, and the calls that only wait."""
+    """The rooms and the pools of one server, and the streams and watchers that only wait."""
 
     def __init__(self, *, threads: int, queue: int, streams: int) -> None:
         self.idle = IdleCalls()
-        self._arriving = IdleCalls(_ARRIVING)
         self._pools: list[CallPool] = []
         self.work = Room(threads + queue, "calls")
         self.streams = Room(streams, "streams")
-        self.work_pool = self._pool(threads, "work", self._arriving)
+        self.work_pool = self._pool(threads, "work", _ARRIVING)
         self.control_pool = self._pool(_CONTROL_THREADS, "control")
         self.health_pool = self._pool(_CONTROL_THREADS, "health")
         # A watcher that does not read what it is sent holds its thread, and no probe's.
@@ -198,10 +198,11 @@ class Admission:
 
     def drain(self) -> None:
         """End the calls that only wait, and from now on any that is about to."""
-        self._arriving.drain()
         self.idle.drain()
+        for pool in self._pools:
+            pool.arriving.drain()
 
-    def _pool(self, threads: int, name: str, idle: IdleCalls | None = None) -> CallPool:
-        pool = CallPool(threads, name, idle or self.idle)
+    def _pool(self, threads: int, name: str, arriving: int = _ARRIVING_ELSEWHERE) -> CallPool:
+        pool = CallPool(threads, name, IdleCalls(arriving))
         self._pools.append(pool)
         return pool

@@ -79,15 +79,16 @@ def test_a_message_that_comes_late_is_answered(models: Path) -> None:
             received += part
 
 
-def test_the_oldest_of_too_many_begun_calls_make_room(models: Path) -> None:
+@pytest.mark.parametrize(("path", "most"), [(CLASSIFY, 128), (CHECK, 32), (LIST_MODELS, 32)])
+def test_the_oldest_of_too_many_begun_calls_make_room(models: Path, path: bytes, most: int) -> None:
     """Each may have most of a message here, so that their number is bounded."""
-    with serving(models) as running, begun(running, CLASSIFY, 300):
+    with serving(models) as running, begun(running, path, 300):
         refused = frozenset({("reason", "queue_full")})
         for _ in range(400):
             figures = scrape(running)
-            if figures["gurmukhi_inflight_requests", frozenset()] == 128:
+            if figures["gurmukhi_inflight_requests", frozenset()] == most:
                 break
-        assert figures["gurmukhi_rejected_total", refused] == 300 - 128
+        assert figures["gurmukhi_rejected_total", refused] == 300 - most
         with DigitClient(running.target, timeout_seconds=10, retries=False) as client:
             assert client.classify(IMAGES[0]).digit in range(10)
 
