@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluator.addresses import find_addresses
+from evaluator.addresses import expect_name, find_addresses
 from evaluator.baseline import Baseline
 from evaluator.compare import compare, make_compare_parser
 from evaluator.files import write_whole
@@ -59,11 +59,10 @@ def evaluate(config: Config) -> int:
     if config.baseline and (config.baseline.exists() or not config.update_baseline):
         baseline = Baseline.read(config.baseline)
     source, split = _find_images(config, subjects)
+    credentials = expect_name(config.credentials, config.target)
     with ExitStack() as stack:
         targets = [
-            stack.enter_context(
-                closing(Target(address, settings.timeout_seconds, config.credentials))
-            )
+            stack.enter_context(closing(Target(address, settings.timeout_seconds, credentials)))
             for address in find_addresses(config.target)
         ]
         session = Session(targets, source, split, subjects, settings, baseline=baseline)

@@ -2,10 +2,12 @@
 
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from gurmukhi.command import EXIT_USAGE
+from gurmukhi.credentials import Credentials
 from gurmukhi.errors import DataError
 
 _DNS: Final = "dns:///"
@@ -28,6 +30,17 @@ def find_addresses(target: str) -> list[str]:
     if not found:
         raise AddressError(f"--target {target}: names no address; expected HOST:PORT")
     return list(dict.fromkeys(_checked(target, address) for address in found))
+
+
+def expect_name(credentials: Credentials, target: str) -> Credentials:
+    """Credentials for the addresses of a target: behind `dns:///` they expect its name.
+
+    The addresses are dialled, and a certificate is of the name. One that is given goes first.
+    """
+    if not credentials.channel or credentials.server_name or not target.startswith(_DNS):
+        return credentials
+    host = target.removeprefix(_DNS).rpartition(":")[0]
+    return replace(credentials, server_name=host.strip("[]"))
 
 
 def _checked(target: str, address: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from evaluator.addresses import find_addresses
+from evaluator.addresses import expect_name, find_addresses
 from evaluator.files import write_whole
 from evaluator.flags import PROGRAM, add_subject_flags
 from evaluator.latency import quantiles, show_seconds
@@ -131,15 +131,15 @@ def _sides(
             f"{first} and {second} do not pair: expected two addresses, or two of {known}"
         )
 
-    def dial(address: str) -> Target:
-        return stack.enter_context(closing(Target(address, arguments.timeout, credentials)))
+    def dial(text: str, address: str) -> Target:
+        trust = expect_name(credentials, text)
+        return stack.enter_context(closing(Target(address, arguments.timeout, trust)))
 
     if first in keys:
-        target = dial(find_addresses(arguments.target)[0])
+        target = dial(arguments.target, find_addresses(arguments.target)[0])
         one, other = keys[first], keys[second]
         return [(Side(target, one.name, one.version), Side(target, other.name, other.version))]
-    left, right = (_one_address(text) for text in (first, second))
-    a, b = dial(left), dial(right)
+    a, b = (dial(text, _one_address(text)) for text in (first, second))
     return [(Side(a, one.name, one.version), Side(b, one.name, one.version)) for one in subjects]
 
 

@@ -88,13 +88,7 @@ def make_parser() -> Parser:
         "--skip", type=_names, default=(), metavar="CHECK,…", help="all but these checks"
     )
     load = parser.add_argument_group("load and latency")
-    load.add_argument(
-        "--concurrency",
-        type=whole_number(1, 256),
-        default=8,
-        metavar="N",
-        help="calls at a time of the closed loop (default: %(default)s)",
-    )
+    _add_count(load, "--concurrency", 8, "calls at a time of the closed loop", span=(1, 256))
     load.add_argument(
         "--rate",
         type=positive_number,
@@ -102,13 +96,7 @@ def make_parser() -> Parser:
         metavar="PER_SECOND",
         help="arrivals a second of the open loop, all models together (default: %(default)g)",
     )
-    load.add_argument(
-        "--seed",
-        type=whole_number(0),
-        default=0,
-        metavar="N",
-        help="of the order and the arrivals (default: %(default)s)",
-    )
+    _add_count(load, "--seed", 0, "of the order and the arrivals")
     load.add_argument(
         "--latency-budget",
         type=_budget,
@@ -131,13 +119,7 @@ def make_parser() -> Parser:
         metavar="FILE",
         help="an earlier report.json, or a history, whose last run that passed is meant",
     )
-    quality.add_argument(
-        "--allow-lost",
-        type=whole_number(0),
-        default=0,
-        metavar="N",
-        help="right answers a model may lose against the baseline (default: %(default)s)",
-    )
+    _add_count(quality, "--allow-lost", 0, "right answers a model may lose against the baseline")
     quality.add_argument(
         "--update-baseline",
         action="store_true",
@@ -154,6 +136,23 @@ def make_parser() -> Parser:
         "--pushgateway", type=_url, metavar="URL", help="send gurmukhi_evaluation_* there"
     )
     return parser
+
+
+def _add_count(
+    group: "argparse._ArgumentGroup",
+    flag: str,
+    default: int,
+    text: str,
+    *,
+    span: tuple[int, int | None] = (0, None),
+) -> None:
+    group.add_argument(
+        flag,
+        type=whole_number(*span),
+        default=default,
+        metavar="N",
+        help=f"{text} (default: %(default)s)",
+    )
 
 
 def add_subject_flags(parser: Parser, data_help: str = DATA_HELP) -> None:

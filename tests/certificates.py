@@ -16,8 +16,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
             *("-subj", f"/CN={ca}", "-keyout", f"{ca}.key", "-out", f"{ca}.pem"),
         )
-    names = {"named": "DNS:digits.example"}
-    signers = {"server": "ca", "renewed": "ca", "client": "ca", "named": "ca", "stranger": "other"}
+    names = {"named": "DNS:digits.example", "local": "DNS:localhost"}
+    signers = dict.fromkeys(("server", "renewed", "client", "named", "local"), "ca")
+    signers["stranger"] = "other"
     for name, ca in signers.items():
         _openssl(
             folder,

@@ -25,7 +25,7 @@ from evaluator.outputs import to_json
 from evaluator.push import render_metrics, write_termination_log
 from evaluator.results import Fault, Outcome, Result
 from evaluator.table import show_record
-from evaluator.verdict import conclude
+from evaluator.verdict import MEANINGS, conclude
 
 __all__ = ["_interruptible", "evaluate", "models", "report"]  # fixtures
 
@@ -53,6 +53,12 @@ CASES: dict[str, tuple[list[Result], bool, int]] = {
         3,
     ),
     "all at once": ([Result.failed("x", "m", fault, fault) for fault in Fault], False, 4),
+    "not written": ([PASSED, Result.error("x", "m", "full", Fault.OUTPUT)], False, 4),
+    "wrong and not written": (
+        [Result.error("x", "m", "full", Fault.OUTPUT), Result.failed("x", "m", Fault.PARITY, "no")],
+        False,
+        2,
+    ),
     "worse and slow": (
         [
             Result.failed("x", "m", Fault.LATENCY, "slow"),
@@ -89,6 +95,8 @@ def test_every_output_agrees_with_the_verdict(case: str, base: dict[str, Any]) -
     page = render_html(record, the_split().images)
     assert f"<h1>{'✓' if exit_code == 0 else '✗'} {verdict.name}</h1>" in page
     assert f"exit code {exit_code} " in page
+    assert MEANINGS[exit_code] in page
+    assert ("✗ " in states_of(page)) == any(result.fault for result in results)
     assert f"verdict: {verdict.name} (exit code {exit_code})" in show_record(record, colour=False)
     assert render_markdown(record).startswith(f"## {'✅' if exit_code == 0 else '❌'}")
 
@@ -103,6 +111,11 @@ def test_every_output_agrees_with_the_verdict(case: str, base: dict[str, Any]) -
     metrics = render_metrics(record)
     assert f"gurmukhi_evaluation_exit_code {exit_code}\n" in metrics
     assert ("last_success_timestamp" in metrics) == (exit_code == 0)
+
+
+def states_of(page: str) -> str:
+    """How each check went, in the page's head."""
+    return page.partition('<ul class="states"')[2].partition("</ul>")[0]
 
 
 def vars_of(result: Result) -> dict[str, Any]:
@@ -128,6 +141,23 @@ def test_report_page_needs_nothing_else(base: dict[str, Any], report: Path) -> N
     assert "url(" not in page
     assert "confusion matrix of mean:1" in page
     assert all(glyph in page for glyph in "੦੧੨੩੪੫੬੭੮੯")
+
+
+def test_colour_is_for_terminals_alone(
+    base: dict[str, Any], evaluate: Evaluate, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "\x1b[1;32mverdict: pass" in show_record(base, colour=True)
+    for is_terminal in (True, False):
+        monkeypatch.setattr("sys.stdout.isatty", lambda shown=is_terminal: shown)
+        evaluate("127.0.0.1:1")
+        assert ("\x1b[1;31mverdict" in capsys.readouterr().out) == is_terminal
+
+
+def test_page_does_not_claim_what_was_not_looked_at(base: dict[str, Any]) -> None:
+    base["checks"] = [vars_of(Result.passed("reach", "here:1", "lives"))]
+    page = render_html(base, the_split().images)
+    assert MEANINGS[0] not in page
+    assert "no answer was held against an offline one" in page
 
 
 def test_names_from_elsewhere_are_escaped(base: dict[str, Any]) -> None:

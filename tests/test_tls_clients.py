@@ -141,6 +141,21 @@ def test_certificate_of_another_name_is_refused_until_the_name_is_given(
         assert code == 0, shown + errors
 
 
+def test_replicas_behind_a_name_are_expected_to_be_of_that_name(
+    models: Path, certificates: Path, evaluate: Ask, tmp_path: Path
+) -> None:
+    # Its certificate is of localhost, and of no address that localhost has.
+    pair = pair_of(certificates, "local")
+    with serving(models, "--host", "localhost", *pair) as running:
+        trust = ("--tls-ca", f"{certificates}/ca.pem", "--only", "labels")
+        code, shown, _ = evaluate("--target", f"dns:///localhost:{running.grpc_port}", *trust)
+        assert code == 0, shown
+        record = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+        assert "localhost" not in record["target"]
+        code, shown, _ = evaluate("--target", address(running), *trust)
+        assert (code, "certificate is of another name" in shown) == (3, True)
+
+
 def test_tls_to_a_server_without_it_is_exit_3(
     server: RunningServer, certificates: Path, evaluate: Ask
 ) -> None:
