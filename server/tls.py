@@ -29,7 +29,8 @@ class TlsFiles:
         """Read and check the files; raises DataError."""
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.cert, self.key)
+            # Of a key that is encrypted OpenSSL would ask at the terminal, and wait.
+            context.load_cert_chain(self.cert, self.key, password=lambda: "")
             if self.client_ca:
                 context.load_verify_locations(self.client_ca)
             root = self.client_ca.read_bytes() if self.client_ca else None

@@ -96,6 +96,23 @@ def test_a_key_of_another_certificate_stops_the_start(models: Path, certificates
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_an_encrypted_key_stops_the_start_and_asks_nobody(
+    models: Path, certificates: Path, tmp_path: Path
+) -> None:
+    words = ("-in", f"{certificates}/server.key", "-aes256", "-passout", "pass:secret")
+    subprocess.run(
+        ["openssl", "pkey", *words, "-out", tmp_path / "key"], check=True, capture_output=True
+    )
+    leader, follower = os.openpty()  # at a terminal it could ask
+    command = [sys.executable, "-m", "server", "--models", str(models), "--check"]
+    command += ["--tls-cert", f"{certificates}/server.pem", "--tls-key", f"{tmp_path}/key"]
+    done = subprocess.run(command, stdin=follower, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(leader)
+    os.close(follower)
+    assert done.returncode == 4
+    assert b"no certificate with its key" in done.stderr
+
+
 def test_tls_flags_go_together() -> None:
     assert run_command("server", "--tls-cert", "x").returncode == 64
     assert run_command("server", "--tls-client-ca", "x").returncode == 64
