@@ -7,6 +7,8 @@ import time
 import warnings
 from typing import Final, Literal
 
+from gurmukhi.command import one_line
+
 Format = Literal["text", "json"]
 FORMATS: Final[tuple[Format, ...]] = ("text", "json")
 
@@ -18,9 +20,8 @@ class _TextFormatter(logging.Formatter):
         fields = getattr(record, "fields", {})
         words = [f"{name}={value}" for name, value in fields.items()]
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        text = " ".join([clock, record.levelname, record.getMessage(), *words])
-        # One event, one line, whatever a message quotes.
-        text = text.replace("\r", "\\r").replace("\n", "\\n")
+        # One event, one line, and nothing that a terminal obeys, whatever a message quotes.
+        text = one_line(" ".join([clock, record.levelname, record.getMessage(), *words]))
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
 
 

@@ -22,6 +22,8 @@ from gurmukhi.client import DigitClient
 from gurmukhi.command import Parser
 from gurmukhi.errors import CallError
 from gurmukhi.health import health_pb2, health_pb2_grpc
+from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
 from gurmukhi.synthetic import synthetic_digits
 from server.config import add_arguments, flag_names
 from server.cpus import cpu_limit
@@ -208,6 +210,29 @@ def test_json_logs_are_one_object_a_line_with_the_callers_trace(
     assert [call.get("traceparent") for call in calls] == [TRACE, None, None]
     assert all(call["code"] == "OK" and call["milliseconds"] >= 0 for call in calls)
     assert {"draining", "stopped"} <= {entry["message"] for entry in entries}
+
+
+def test_a_log_line_is_one_line_of_text_whatever_it_quotes(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a\n\x1b[31mb"
+    shutil.copytree(models / "mlp", folder / "mlp")
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "server", "--models", str(folder), "--host", "127.0.0.1"]
+    command += ["--port", "0", "--metrics-port", "0", "--model-control", "explicit"]
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=out, text=True) as process,
+    ):
+        assert process.stdout is not None
+        port = re.search(r"gRPC on \S+:(\d+)", process.stdout.readline())
+        assert port
+        (folder / "mlp/1/golden.npz").unlink()
+        with grpc.insecure_channel(f"127.0.0.1:{port[1]}") as channel:
+            load = pb.RepositoryModelLoadRequest(model_name="mlp")
+            with pytest.raises(grpc.RpcError):
+                GRPCInferenceServiceStub(channel).RepositoryModelLoad(load, timeout=20)
+        process.terminate()
+    (line,) = [line for line in log.read_text().splitlines() if "not loaded" in line]
+    assert r"a\n\x1b[31mb/mlp/1" in line
 
 
 def test_the_access_log_takes_every_nth_call_and_none_by_default(
