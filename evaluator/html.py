@@ -13,6 +13,8 @@ from evaluator.verdict import MEANINGS
 from gurmukhi.image import INK
 from gurmukhi.labels import GLYPHS
 
+# Divided by the number of its figures: the size in which a count fits its cell.
+_FIGURES: Final = 32
 _TELLING: Final = 0.05  # pairs of models under this p are shown
 
 
@@ -78,6 +80,7 @@ def _cells(matrix: list[list[int]], other: list[list[int]] | None = None) -> lis
             "row": row,
             "column": column,
             "count": count,
+            "size": round(min(10, _FIGURES / len(str(count))), 1),
             "share": round(count / max(sum(counts), 1), 3),
             "differs": other is not None and other[row][column] != count,
         }

@@ -47,7 +47,7 @@ def notice(record: Record) -> str:
     if not data["synthetic"]:
         return ""
     return (
-        f"SYNTHETIC DIGITS: these {data['images']} images were drawn by a program; "
+        f"SYNTHETIC DIGITS: these {data['images']:,} images were drawn by a program; "
         "the figures say nothing about real handwriting"
     )
 

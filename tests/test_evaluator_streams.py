@@ -92,6 +92,9 @@ def test_stream_of_synthetic_digits_measures_accuracy_alone(
 ) -> None:
     with serving(RightServer()) as target:
         assert evaluate(target, data="synthetic:3000") == 0
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert "these 3,000 images were drawn by a program" in page
+    assert "sha256 <code>None" not in page
     record = read_report(report)
     (model,) = record["models"]
     assert record["data"]["images"] == model["served"]["count"] == 3000
