@@ -57,6 +57,8 @@ class Merger:
         self._bounds = bounds
         self._lanes: dict[Ask, _Lane] = {}
         self._waiting = 0
+        self._calls: set[_Call] = set()
+        self._alarm: asyncio.TimerHandle | None = None  # at the earliest deadline, or before it
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
 
     async def classify(self, ask: Ask, image: pb.Image, timeout_seconds: float) -> Classification:
@@ -77,17 +79,30 @@ class Merger:
         if not lane.is_scheduled and lane.under_way < self._bounds.max_calls:
             lane.is_scheduled = True
             loop.call_soon(self._flush, ask, lane)
-        timer = loop.call_at(call.deadline, self._expire, call)
+        self._calls.add(call)
+        if self._alarm is None or call.deadline < self._alarm.when():
+            self._set_alarm(loop, call.deadline)
         try:
             return await call.answer
         finally:
-            timer.cancel()
+            self._calls.discard(call)
             call.leave()
 
-    def _expire(self, call: "_Call") -> None:
-        if not call.answer.done():
-            code = grpc.StatusCode.DEADLINE_EXCEEDED
-            call.answer.set_exception(CallError(self._target, code, "Deadline Exceeded"))
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = loop.call_at(when, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Fail the calls whose deadline has passed; one alarm for all costs a call nothing."""
+        self._alarm, now = None, loop.time()
+        for call in self._calls:
+            if call.deadline <= now:
+                code = grpc.StatusCode.DEADLINE_EXCEEDED
+                call.fail(CallError(self._target, code, "Deadline Exceeded"))
+        remaining = [call.deadline for call in self._calls if not call.answer.done()]
+        if remaining:
+            self._set_alarm(loop, min(remaining))
 
     def _flush(self, ask: Ask, lane: "_Lane") -> None:
         lane.is_scheduled = False
