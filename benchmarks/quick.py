@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -228,13 +228,19 @@ _PARTS: Final[dict[str, Callable[[Setting, Report], None]]] = {
 
 @contextmanager
 def ours(
-    setting: Setting, *flags: str, models: Path | None = None, cpus: set[int] | None = None
+    setting: Setting,
+    *flags: str,
+    models: Path | None = None,
+    cpus: set[int] | None = None,
+    module: str = "server",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[ServerProcess]:
     """Our server on free ports, on one CPU of its own."""
-    command = [sys.executable, "-m", "server", "--models", str(models or setting.models), "-q"]
+    command = [sys.executable, "-m", module, "--models", str(models or setting.models), "-q"]
     command += ["--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--pin", "on", *flags]
     name = " ".join(["gurmukhi-serve", *flags])
-    with running(name, command, _OURS_READY, cpus=cpus or setting.cpus) as server:
+    cpus = cpus or setting.cpus
+    with running(name, command, _OURS_READY, cpus=cpus, environment=environment) as server:
         yield server
 
 
