@@ -148,13 +148,16 @@ def test_scores_off_by_a_hundredth_are_exit_2(
     assert "labels:" not in shown
 
 
-def test_inverted_polarity_is_exit_2(evaluate: Evaluate) -> None:
+def test_inverted_polarity_is_exit_2(
+    evaluate: Evaluate, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Inverted(RightServer):
         def answer(self, images: NDArray[np.uint8]) -> Answers:
             return super().answer(255 - images)
 
     with serving(Inverted()) as target:
         assert evaluate(target) == 2
+    assert "of 40 labels differ from the bundle's: synthetic/test/" in capsys.readouterr().out
 
 
 def test_digit_outside_the_classes_is_exit_2(

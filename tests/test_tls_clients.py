@@ -1,14 +1,18 @@
 """The commands that call a server do so over TLS, mutual TLS and with a token."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from certificates import certificates
 from conftest import RunningServer, run_command, serving
 from data_folders import encode
 
+from gurmukhi.client import AsyncDigitClient
+from gurmukhi.errors import CallError
 from gurmukhi.synthetic import synthetic_digits
 
 __all__ = ["certificates"]  # a fixture
@@ -139,6 +143,21 @@ def test_certificate_of_another_name_is_refused_until_the_name_is_given(
         assert "certificate is of another name" in shown + errors
         code, shown, errors = ask(*flags, "--tls-server-name", "digits.example")
         assert code == 0, shown + errors
+
+
+def test_asyncio_client_expects_the_name_that_it_is_given(
+    named: RunningServer, certificates: Path
+) -> None:
+    async def classify(server_name: str) -> int:
+        trust = grpc.ssl_channel_credentials((certificates / "ca.pem").read_bytes())
+        async with AsyncDigitClient(
+            address(named), credentials=trust, server_name=server_name, retries=False
+        ) as client:
+            return (await client.classify(synthetic_digits(1, 1)[0][0])).digit
+
+    assert asyncio.run(classify("digits.example")) in range(10)
+    with pytest.raises(CallError, match="certificate is of another name"):
+        asyncio.run(classify(""))
 
 
 def test_replicas_behind_a_name_are_expected_to_be_of_that_name(
