@@ -61,9 +61,10 @@ def channel_options(*, retries: bool = True, server_name: str = "") -> list[tupl
         *name_options(server_name),
         ("grpc.service_config", json.dumps(config)),
         ("grpc.enable_retries", int(retries)),
-        # A server that was cut off acknowledges nothing: its connection ends after the time-out, so
-        # that a call is tried on another server well within its deadline.
-        ("grpc.keepalive_time_ms", 30_000),
+        # A server that was cut off acknowledges nothing: its connection ends after this time-out, so
+        # that a call is tried on another server well within its deadline. It holds for pings too,
+        # which are rarer than once in five minutes, since any gRPC server allows that.
+        ("grpc.keepalive_time_ms", 310_000),
         ("grpc.keepalive_timeout_ms", 2_000),
         ("grpc.initial_reconnect_backoff_ms", 50),
         # This bounds an attempt too: several round trips, to a server far away.
