@@ -67,11 +67,16 @@ def _read_pem(ca: Path, cert: Path | None, key: Path | None) -> grpc.ChannelCred
     if cert is None or key is None:
         return grpc.ssl_channel_credentials(ca.read_bytes())
     try:
-        context.load_cert_chain(cert, key)
+        context.load_cert_chain(cert, key, password=_no_password)
     except OSError as error:
         where = f"{cert}, {key}"
         raise _unusable("--tls-cert", where, "no certificate with its key", error) from error
     return grpc.ssl_channel_credentials(ca.read_bytes(), key.read_bytes(), cert.read_bytes())
+
+
+def _no_password() -> str:
+    """Refuse an encrypted key; ssl would ask the terminal, and gRPC cannot read it."""
+    raise DataError("--tls-key: is encrypted; expected one without a password")
 
 
 def _unusable(flag: str, where: Path | str, lacks: str, error: OSError) -> DataError:

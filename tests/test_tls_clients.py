@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -229,3 +230,15 @@ def test_key_of_another_certificate_is_exit_4(certificates: Path, classify: Ask)
     code, _, errors = classify("--tls-ca", f"{certificates}/ca.pem", *pair)
     assert code == 4
     assert "no certificate with its key" in errors
+
+
+def test_encrypted_key_is_exit_4_and_no_password_is_asked(
+    certificates: Path, classify: Ask, tmp_path: Path
+) -> None:
+    key = tmp_path / "client.key"
+    words = ("rsa", "-aes256", "-passout", "pass:sesame", "-in", f"{certificates}/client.key")
+    subprocess.run(["openssl", *words, "-out", str(key)], check=True, capture_output=True)
+    pair = ("--tls-cert", f"{certificates}/client.pem", "--tls-key", str(key))
+    code, _, errors = classify("--tls-ca", f"{certificates}/ca.pem", *pair)
+    assert (code, errors.count("\n")) == (4, 1)
+    assert "is encrypted" in errors
