@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench-quick bench-models check format protos deploy-check images clean
+.PHONY: help setup demo test test-all bench bench-quick bench-models check format protos deploy-check images clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: $(INSTALLED)  ## the fast tests, under 3 minutes
 test-all: $(INSTALLED)  ## every test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 	$(BIN)/python -m pytest -q -m slow
+
+bench: $(INSTALLED)  ## our server beside KServe's, MLServer and Triton
+	$(BIN)/python -m benchmarks.bench
 
 bench-quick: $(INSTALLED)  ## our server beside its floors, under 3 minutes
 	$(BIN)/python -m benchmarks.quick

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -54,32 +54,63 @@ def running(
     *,
     cpus: set[int] | None = None,
     environment: Mapping[str, str] | None = None,
-    log: Path | None = None,
     timeout_seconds: float = 60.0,
 ) -> Iterator[ServerProcess]:
     """Run a server until the end of the block; `ready` finds its port in the line that says so."""
     started = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - our own commands
-        command,
-        stdout=subprocess.PIPE,
-        stderr=log.open("w") if log else None,
-        text=True,
-        env={**os.environ, **(environment or {})},
-        preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None,
-        start_new_session=True,
-    )
-    timer = threading.Timer(timeout_seconds, process.kill)
-    timer.start()
-    try:
+    with _started(command, cpus, environment, None) as process:
+        timer = threading.Timer(timeout_seconds, process.kill)
+        timer.start()
         port = _await_line(process, ready)
         timer.cancel()
         if port is None:
-            where = f"; see {log}" if log else ""
-            raise BenchmarkError(f"{name} did not become ready in {timeout_seconds:g} s{where}")
+            raise BenchmarkError(f"{name} did not become ready in {timeout_seconds:g} s")
         yield ServerProcess(name, process, port, time.perf_counter() - started)
-    finally:
-        timer.cancel()
-        _stop(process)
+
+
+@contextmanager
+def answering(
+    name: str,
+    command: Sequence[str],
+    port: int,
+    is_ready: Callable[[int], bool],
+    *,
+    environment: Mapping[str, str] | None = None,
+    log: Path,
+    timeout_seconds: float = 120.0,
+) -> Iterator[ServerProcess]:
+    """Run a server until the end of the block; it is asked on its port whether it is ready."""
+    started = time.perf_counter()
+    with _started(command, None, environment, log) as process:
+        while not is_ready(port):
+            if process.poll() is not None or time.perf_counter() - started > timeout_seconds:
+                raise BenchmarkError(f"{name} did not become ready; see {log}")
+            time.sleep(0.05)
+        yield ServerProcess(name, process, port, time.perf_counter() - started)
+
+
+@contextmanager
+def _started(
+    command: Sequence[str],
+    cpus: set[int] | None,
+    environment: Mapping[str, str] | None,
+    log: Path | None,
+) -> Iterator["subprocess.Popen[str]"]:
+    """A process in a session of its own, which ends with the block; with a log all goes there."""
+    with (log or Path(os.devnull)).open("w") as file:
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            stdout=file if log else subprocess.PIPE,
+            stderr=file if log else None,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            _stop(process)
 
 
 def _await_line(process: "subprocess.Popen[str]", ready: str) -> int | None:

@@ -88,7 +88,7 @@ def setting_of(models: Path | None, rounds: int) -> Setting:
 
 def _measure_requests(setting: Setting, report: Report) -> None:
     """One image: either API beside the echo of the same bytes."""
-    with ours(setting) as server, _echo(setting) as floor:
+    with ours(setting) as server, echo_floor(setting) as floor:
         infer = questions.model_infer(server, setting.graph, *MODEL)
         work = {
             "ModelInfer": (server, infer),
@@ -245,7 +245,8 @@ def ours(
 
 
 @contextmanager
-def _echo(setting: Setting) -> Iterator[ServerProcess]:
+def echo_floor(setting: Setting) -> Iterator[ServerProcess]:
+    """The echo, on the CPU that our server has."""
     command = [sys.executable, "-m", "benchmarks.echo"]
     with running("echo", command, r"port (\d+)", cpus=setting.cpus) as server:
         yield server
