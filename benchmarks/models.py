@@ -1,8 +1,8 @@
 """Time our SVM graphs beside skl2onnx's `SVMClassifier`: `make bench-models`.
 
 Both forms of one machine take turns, round by round, so that whatever else the computer does hits
-both; each figure is the median of the rounds. skl2onnx's graph gets scaled float32 pixels, ours
-raw bytes, which it scales itself.
+both; each figure is the median of the rounds. skl2onnx's graph gets float32 numbers, scaled or
+blurred beforehand; ours raw bytes, and sees to that itself.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from trainer.model import SVMModel
 from trainer.parity import open_session
 from trainer.recipes import RECIPES, Recipe, searched_recipes
 from trainer.selection import committed_selection
-from trainer.svm import scale_pixels
+from trainer.svm import see
 
 _SEED: Final = 5  # images of its own: no model is fitted or checked on them
 _LABELS: Final = 2000  # images on which labels are compared
@@ -106,11 +106,11 @@ def _command(arguments: argparse.Namespace) -> int:
 
 
 def _compare(recipe: Recipe, model: SVMModel, rounds: int) -> list[Figure]:
-    machine = model.machine
+    fitted, machine = model.fitted, model.fitted.machine
     graph, plain = finish_graph(model.export()), _plain_graph(machine)
     ours, theirs = open_session(graph), open_session(plain)
     images, _ = synthetic_digits(_LABELS, _SEED)
-    native = machine.predict(scale_pixels(images))
+    native = fitted.predict(images)
 
     def run_ours(images: NDArray[np.uint8]) -> Any:
         return ours.run(["digit"], {"pixels": images})[0]
@@ -118,7 +118,7 @@ def _compare(recipe: Recipe, model: SVMModel, rounds: int) -> list[Figure]:
     def run_theirs(pixels: NDArray[np.float32]) -> Any:
         return theirs.run(None, {"pixels": pixels})[0]
 
-    pixels = scale_pixels(images).astype(np.float32)
+    pixels = see(images, fitted.view).astype(np.float32)
     figures = []
     for batch in _BATCHES:
         mine, other = _time_in_turns(
@@ -129,7 +129,7 @@ def _compare(recipe: Recipe, model: SVMModel, rounds: int) -> list[Figure]:
         figures.append(
             Figure(
                 model=f"{recipe.name}/{recipe.version}",
-                support_vectors=int(machine.n_support_.sum()),
+                support_vectors=len(fitted.vectors),
                 batch=batch,
                 ours_microseconds=mine * 1e6,
                 theirs_microseconds=other * 1e6,

@@ -14,6 +14,7 @@ from gurmukhi.synthetic import synthetic_digits
 from trainer.augment import Augmentation
 from trainer.augmented_mlp import AugmentedMLPConfig, scaled_logits, train_augmented_mlp
 from trainer.augmented_svm import AugmentedSVMConfig, fit_augmented_svm
+from trainer.blur import blur_ink, blur_matrix
 from trainer.graph import finish_graph
 from trainer.mlp_graph import scale_pixels
 from trainer.model import MLPModel, Model, SVMModel
@@ -29,6 +30,11 @@ KERNELS: dict[str, SVMConfig] = {
     "narrow rbf": SVMConfig(kernel="rbf", gamma=1 / 512, C=10),
     "rbf that all but vanishes": SVMConfig(kernel="rbf", gamma=0.4),
     "sigmoid with an offset": SVMConfig(kernel="sigmoid", gamma=1 / 2048, coef0=-1.0, C=10),
+    "blurred linear": SVMConfig(kernel="linear", view="blurred", C=0.1),
+    "blurred poly": SVMConfig(kernel="poly", view="blurred", gamma=1 / 128, coef0=0.5),
+    "blurred rbf": SVMConfig(kernel="rbf", view="blurred", gamma=1 / 64, C=10),
+    "blurred rbf that all but vanishes": SVMConfig(kernel="rbf", view="blurred", gamma=0.4),
+    "blurred sigmoid": SVMConfig(kernel="sigmoid", view="blurred", gamma=1 / 256, coef0=-1.0, C=30),
 }
 HAND = Augmentation(rotation=15, shear=0.2, scale=0.15, shift=2, elastic=1.2, pen=0.6)
 
@@ -53,15 +59,14 @@ def hold(model: Model) -> Parity:
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_every_kernel_is_exact(name: str) -> None:
-    machine = fit_svm(KERNELS[name], *synthetic_digits(100, 7))
-    parity = hold(SVMModel(machine))
+    parity = hold(SVMModel(fit_svm(KERNELS[name], *synthetic_digits(100, 7))))
     assert parity.near_ties == ()
 
 
 def test_a_calibrated_machine_gives_probabilities_and_the_same_labels() -> None:
     config = AugmentedSVMConfig(machine=PUBLISHED_SVMS["svm-poly"], augmentation=HAND, copies=2)
-    machine = fit_augmented_svm(config, *synthetic_digits(100, 7), seed=0)
-    plain, calibrated = SVMModel(machine), SVMModel(machine, (1.2, 0.7))
+    fitted = fit_augmented_svm(config, *synthetic_digits(100, 7), seed=0)
+    plain, calibrated = SVMModel(fitted), SVMModel(fitted, (1.2, 0.7))
     hold(calibrated)
     session = open_session(finish_graph(calibrated.export()))
     answers = run_graph(session, pictures()["drawn"])
@@ -71,28 +76,36 @@ def test_a_calibrated_machine_gives_probabilities_and_the_same_labels() -> None:
 
 
 def test_native_labels_are_those_of_predict_and_scores_those_of_the_decision_function() -> None:
-    machine = fit_svm(PUBLISHED_SVMS["svm-rbf"], *synthetic_digits(100, 7))
+    fitted = fit_svm(PUBLISHED_SVMS["svm-rbf"], *synthetic_digits(100, 7))
     for images in pictures().values():
-        answers = SVMModel(machine).answer(images)
-        pixels = scale_for_svm(images)
-        assert np.array_equal(answers.digits, machine.predict(pixels))
-        assert np.array_equal(answers.scores, machine.decision_function(pixels).astype(np.float32))
+        answers = SVMModel(fitted).answer(images)
+        assert np.array_equal(answers.digits, fitted.predict(images))
+        scores = fitted.machine.decision_function(scale_for_svm(images))
+        assert np.array_equal(answers.scores, scores.astype(np.float32))
 
 
 def test_coefficients_are_spread_by_constants_that_a_runtime_folds() -> None:
-    machine = fit_svm(PUBLISHED_SVMS["svm-poly"], *synthetic_digits(100, 7))
-    graph = finish_graph(SVMModel(machine).export())
-    vectors = int(machine.n_support_.sum())
+    fitted = fit_svm(PUBLISHED_SVMS["svm-poly"], *synthetic_digits(100, 7))
+    graph = finish_graph(SVMModel(fitted).export())
+    vectors = len(fitted.vectors)
     assert len(graph) < 128 * vectors + 80 * vectors + 20_000
 
 
 def test_a_linear_graph_holds_no_training_image() -> None:
     images, labels = synthetic_digits(100, 7)
-    machine = fit_svm(PUBLISHED_SVMS["svm-linear"], images, labels)
-    graph = onnx.load_from_string(finish_graph(SVMModel(machine).export()))
+    fitted = fit_svm(PUBLISHED_SVMS["svm-linear"], images, labels)
+    graph = onnx.load_from_string(finish_graph(SVMModel(fitted).export()))
     shapes = {tuple(part.dims) for part in graph.graph.initializer}
     assert (1024, 45) in shapes
-    assert not any(len(machine.support_vectors_) in shape for shape in shapes)
+    assert not any(len(fitted.vectors) in shape for shape in shapes)
+
+
+def test_blurring_is_the_same_in_whole_numbers() -> None:
+    matrix = blur_matrix()
+    for images in pictures().values():
+        sums = matrix @ (255 - images.astype(np.int64)) @ matrix.T
+        assert np.array_equal(blur_ink(images), sums >> 17)
+    assert blur_ink(np.zeros((1, 32, 32), np.uint8)).max() == 127
 
 
 @pytest.fixture(scope="module")

@@ -120,8 +120,9 @@ def test_kernel_values_are_those_of_the_distances() -> None:
 
 def test_scale_is_what_scikit_learn_takes_it_for() -> None:
     train = find_source("synthetic:40").split("train")
-    machine = fit_svm(SVMConfig(kernel="rbf"), train.images, train.labels)
-    named = fit_svm(SVMConfig(kernel="rbf", gamma=scale_gamma(train)), train.images, train.labels)
+    machine = fit_svm(SVMConfig(kernel="rbf"), train.images, train.labels).machine
+    named_config = SVMConfig(kernel="rbf", gamma=scale_gamma(train))
+    named = fit_svm(named_config, train.images, train.labels).machine
     inputs = scale_pixels(train.images)
     np.testing.assert_allclose(machine.decision_function(inputs), named.decision_function(inputs))
 

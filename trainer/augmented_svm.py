@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.svm import SVC
 
 from trainer.augment import Augmentation, virtual_examples
-from trainer.svm import SVMConfig, fit_svm
+from trainer.svm import FittedSVM, SVMConfig, fit_svm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +28,7 @@ def fit_augmented_svm(
     labels: NDArray[np.int64],  # (N,)
     *,
     seed: int,
-) -> SVC:
+) -> FittedSVM:
     """Fit an SVC to images and virtual examples; all are bilevel, so support vectors are bits."""
     return fit_svm(
         config.machine,

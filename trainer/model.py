@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from sklearn.svm import SVC
 
 from trainer import calibration, mlp_graph, svm
 from trainer.mlp_graph import export_mlp
 from trainer.svc_graph import export_svc
+from trainer.svm import FittedSVM
 
 # Images of each call on which an SVC's own `predict` is held against its decision values.
 _CHECKED: Final = 200
@@ -72,7 +72,7 @@ class MLPModel:
 class SVMModel:
     """A fitted SVC; scores are its one-vs-rest decision values, votes and confidences."""
 
-    machine: SVC
+    fitted: FittedSVM
     slopes: tuple[float, ...] | None = None  # of a calibrated machine's votes and sums
 
     # Scores are float64 until they are handed out as float32: 5e-7 was seen.
@@ -86,10 +86,9 @@ class SVMModel:
         `decision_function` would have it do so twice. Raises RuntimeError where its own labels
         are not those that follow from them.
         """
-        pixels = svm.scale_pixels(images)
-        decisions = svm.pair_decisions(self.machine, pixels)
+        decisions = self.fitted.pair_decisions(images)
         digits = svm.vote(decisions)
-        if not np.array_equal(self.machine.predict(pixels[:_CHECKED]), digits[:_CHECKED]):
+        if not np.array_equal(self.fitted.predict(images[:_CHECKED]), digits[:_CHECKED]):
             raise RuntimeError("the labels of SVC.predict do not follow from its decision values")
         scores = svm.one_vs_rest(decisions).astype(np.float32)
         if self.slopes is None:
@@ -98,4 +97,4 @@ class SVMModel:
         return Answers(digits, scores, probabilities.astype(np.float32))
 
     def export(self) -> onnx.ModelProto:
-        return export_svc(self.machine, self.slopes)
+        return export_svc(self.fitted, self.slopes)

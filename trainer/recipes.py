@@ -13,9 +13,14 @@ from trainer.mlp import MLPConfig, train_mlp
 from trainer.mlp_graph import scale_pixels
 from trainer.model import MLPModel, Model, SVMModel
 from trainer.selection import Selected
-from trainer.svm import PUBLISHED_SVMS, SVMConfig, fit_svm
+from trainer.svm import PUBLISHED_SVMS, SVMConfig, View, fit_svm
 
 Config = MLPConfig | SVMConfig | AugmentedMLPConfig | AugmentedSVMConfig
+
+_PIXELS: Final[dict[View, str]] = {
+    "pixels": "scaled to −1…1",
+    "blurred": "blurred by a binomial window of 9 pixels, scaled to −1…1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Recipe:
     def hyperparameters(self) -> dict[str, Any]:
         """The configuration as it is written into the manifest."""
         kind = "mlp" if isinstance(self.config, MLPConfig | AugmentedMLPConfig) else "svc"
-        return {"kind": kind, "pixels": "scaled to −1…1", **asdict(self.config)}
+        return {"kind": kind, "pixels": _PIXELS[_view(self.config)], **asdict(self.config)}
 
     def fit(self, train: Split, seed: int, on_step: Callable[[str], None]) -> Model:
         """Fit to a split; `on_step` gets a word after each step."""
@@ -59,11 +64,18 @@ class Recipe:
                 )
                 return MLPModel(scaled_logits(network, *self.slopes))
             case SVMConfig() as config:
-                machine = fit_svm(config, train.images, train.labels)
+                fitted = fit_svm(config, train.images, train.labels)
             case AugmentedSVMConfig() as config:
-                machine = fit_augmented_svm(config, train.images, train.labels, seed=seed)
-        on_step(f"{int(machine.n_support_.sum())} support vectors")
-        return SVMModel(machine, self.slopes or None)
+                fitted = fit_augmented_svm(config, train.images, train.labels, seed=seed)
+        on_step(f"{len(fitted.vectors)} support vectors")
+        return SVMModel(fitted, self.slopes or None)
+
+
+def _view(config: Config) -> View:
+    match config:
+        case AugmentedSVMConfig(machine=SVMConfig(view=view)) | SVMConfig(view=view):
+            return view
+    return "pixels"
 
 
 _PUBLISHED: Final = {

@@ -101,10 +101,10 @@ def _fit(config: Config, images: NDArray[np.uint8], labels: NDArray[np.int64], s
             return scores.argmax(axis=1), scores[None].astype(np.float64)
 
         return read_by_network
-    machine = fit_augmented_svm(config, images, labels, seed=seed)
+    fitted = fit_augmented_svm(config, images, labels, seed=seed)
 
     def read_by_machine(images: NDArray[np.uint8]) -> Any:
-        decisions = svm.pair_decisions(machine, svm.scale_pixels(images))
+        decisions = fitted.pair_decisions(images)
         return svm.vote(decisions), svm.features(decisions)
 
     return read_by_machine

@@ -11,8 +11,10 @@ from sklearn.svm import SVC
 from sklearn.utils.multiclass import _ovr_decision_function
 
 from gurmukhi.labels import CLASS_COUNT
+from trainer.blur import HALF_RANGE, blur_ink
 
 Kernel = Literal["linear", "poly", "rbf", "sigmoid"]
+View = Literal["pixels", "blurred"]  # what a machine sees of an image
 
 _PAIRS: Final = list(combinations(range(CLASS_COUNT), 2))  # (45,) in libsvm's order
 
@@ -26,6 +28,7 @@ class SVMConfig:
     gamma: float | Literal["scale"] = "scale"
     degree: int = 3  # of the poly kernel
     coef0: float = 0.0  # of the poly and sigmoid kernels
+    view: View = "pixels"
 
 
 # C and gamma are not stated in the publication; these give its figures to the last digit.
@@ -42,7 +45,34 @@ def scale_pixels(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return images.reshape(len(images), -1) / 127.5 - 1
 
 
-def fit_svm(config: SVMConfig, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> SVC:
+def see(images: NDArray[np.uint8], view: View) -> NDArray[np.float64]:
+    """(N, 32, 32) grey values → (N, 1024) numbers from −1 to 1 that an SVC is given."""
+    if view == "blurred":
+        return blur_ink(images).reshape(len(images), -1) / HALF_RANGE - 1
+    return scale_pixels(images)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedSVM:
+    """An SVC, what it sees of an image, and its support vectors as images."""
+
+    machine: SVC
+    view: View
+    vectors: NDArray[np.uint8]  # (support vectors, 32, 32)
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """(N,) libsvm's own labels of (N, 32, 32) images."""
+        return np.asarray(self.machine.predict(see(images, self.view)), dtype=np.int64)
+
+    def pair_decisions(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """(N, 45) libsvm's decision values: 0 against 1, 0 against 2 … 8 against 9."""
+        one_vs_one = copy.copy(self.machine)
+        one_vs_one.decision_function_shape = "ovo"
+        values = one_vs_one.decision_function(see(images, self.view))
+        return np.asarray(values, dtype=np.float64)
+
+
+def fit_svm(config: SVMConfig, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> FittedSVM:
     """Fit an SVC to (N, 32, 32) images; libsvm's solver is deterministic."""
     machine = SVC(
         kernel=config.kernel,
@@ -52,14 +82,8 @@ def fit_svm(config: SVMConfig, images: NDArray[np.uint8], labels: NDArray[np.int
         coef0=config.coef0,
         cache_size=500,  # MB; the whole kernel matrix of the real training split fits
     )
-    return machine.fit(scale_pixels(images), labels)
-
-
-def pair_decisions(machine: SVC, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 45) libsvm's decision values of scaled pixels: 0 against 1, 0 against 2 … 8 against 9."""
-    one_vs_one = copy.copy(machine)
-    one_vs_one.decision_function_shape = "ovo"
-    return np.asarray(one_vs_one.decision_function(pixels), dtype=np.float64)
+    machine.fit(see(images, config.view), labels)
+    return FittedSVM(machine, config.view, images[machine.support_])
 
 
 def vote(decisions: NDArray[np.float64]) -> NDArray[np.int64]:

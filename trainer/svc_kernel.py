@@ -1,0 +1,187 @@
+"""Kernel values of an SVC in a graph: one exact integer product against its support vectors.
+
+Pixels stay integers. Under the view "pixels" x = pixel / 127.5 − 1 and support vectors are ±1;
+under "blurred" x = blurred / 64 − 1 for both, and the graph blurs the support vectors as it blurs
+the image. Either way the vectors are stored as bits.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+from sklearn.svm import SVC
+
+from gurmukhi.image import INK, PAPER, SIDE
+from trainer import blur
+from trainer.blur import blur_matrix, blur_scale
+from trainer.graph_nodes import Nodes
+from trainer.svm import FittedSVM
+
+_HALF_RANGE: Final = 127.5  # of the view "pixels"
+# e^−700 is a normal float64, and its square is zero.
+_LEAST_EXPONENT: Final = -700.0
+
+
+def add_kernel(nodes: Nodes, fitted: FittedSVM, pixels: str) -> str:
+    """(N, support vectors) float64 kernel values of pixels (N, 32, 32).
+
+    Raises ValueError where a support vector is not bilevel.
+    """
+    if not np.isin(fitted.vectors, (INK, PAPER)).all():
+        raise ValueError("a support vector is not bilevel, and cannot be stored as bits")
+    machine = fitted.machine
+    view = _Blurred(nodes, pixels) if fitted.view == "blurred" else _Scaled(nodes, pixels)
+    dot = view.dot(fitted.vectors)
+    gamma = float(machine._gamma) / view.scale  # the number that "scale" stood for
+    if machine.kernel == "rbf":
+        return _rbf(nodes, view, machine, dot, gamma)
+    inner = nodes.add("Mul", dot, nodes.number("gamma", gamma))
+    if machine.coef0:
+        inner = nodes.add("Add", inner, nodes.number("coef0", machine.coef0))
+    if machine.kernel == "sigmoid":
+        return nodes.add("Tanh", inner)
+    return _power(nodes, inner, machine.degree)
+
+
+def add_inputs(nodes: Nodes, fitted: FittedSVM, pixels: str) -> tuple[str, float]:
+    """What a linear machine multiplies: (N, 1024) float64 z, and h of x = z / h − 1."""
+    if fitted.view == "blurred":
+        values, half_range = _Blurred(nodes, pixels).blurred, float(blur.HALF_RANGE)
+    else:
+        values, half_range = nodes.add("Flatten", pixels, axis=1), _HALF_RANGE
+    return nodes.add("Cast", values, to=TensorProto.DOUBLE), half_range
+
+
+class _Scaled:
+    """x = pixel / 127.5 − 1."""
+
+    scale = 1.0
+
+    def __init__(self, nodes: Nodes, pixels: str) -> None:
+        self._nodes = nodes
+        self._pixels = nodes.add("Flatten", pixels, axis=1)  # (N, 1024)
+
+    def dot(self, vectors: NDArray[np.uint8]) -> str:
+        """(N, support vectors) of x · s, float64."""
+        nodes = self._nodes
+        bits = nodes.add("Cast", _unpacked_bits(nodes, vectors), to=TensorProto.INT32)
+        doubled = nodes.add("Add", bits, bits)
+        signs = nodes.add("Sub", doubled, nodes.constant("one", np.array(1, np.int32)))
+        signs = nodes.add("Cast", signs, to=TensorProto.INT8)
+        product = nodes.add(
+            "MatMulInteger", self._pixels, nodes.add("Transpose", signs, perm=[1, 0])
+        )
+        product = nodes.add("Cast", product, to=TensorProto.DOUBLE)
+        product = nodes.add("Div", product, nodes.number("half_range", _HALF_RANGE))
+        sums = np.where(vectors == PAPER, 1.0, -1.0).sum(axis=(1, 2))
+        return nodes.add("Sub", product, nodes.constant("vector_sums", sums))
+
+    def square(self) -> str:
+        """(N, 1) of x · x, float64."""
+        nodes = self._nodes
+        scaled = nodes.add("Cast", self._pixels, to=TensorProto.DOUBLE)
+        scaled = nodes.add("Div", scaled, nodes.number("half_range", _HALF_RANGE))
+        return _square(nodes, nodes.add("Sub", scaled, nodes.number("one", 1.0)))
+
+
+class _Blurred:
+    """64 x = blurred − 64, whole numbers; see `trainer.blur`."""
+
+    scale = float(blur.HALF_RANGE**2)
+
+    def __init__(self, nodes: Nodes, pixels: str) -> None:
+        self._nodes = nodes
+        matrix = blur_matrix().astype(np.float32)
+        paper = blur_scale() * PAPER * matrix.sum(axis=1)[:, None] * matrix.sum(axis=1)
+        self._down = nodes.constant("down", (matrix * blur_scale()).astype(np.float32))
+        self._across = nodes.constant("across", np.ascontiguousarray(matrix.T))
+        self._paper = nodes.constant("paper", paper.astype(np.float32))
+        # (N, 1024) UINT8
+        self.blurred = self._blur(nodes.add("Cast", pixels, to=TensorProto.FLOAT))
+
+    def dot(self, vectors: NDArray[np.uint8]) -> str:
+        """(N, support vectors) of 64² x · s, float64."""
+        nodes = self._nodes
+        bits = nodes.add("Cast", _unpacked_bits(nodes, vectors), to=TensorProto.FLOAT)
+        grey = nodes.add("Mul", bits, nodes.constant("white", np.array(PAPER, np.float32)))
+        shape = nodes.constant("frames", np.array([-1, SIDE, SIDE], dtype=np.int64))
+        seen = self._blur(nodes.add("Reshape", grey, shape))
+        seen = nodes.add("Cast", seen, to=TensorProto.INT32)
+        half_range = nodes.constant("half_range", np.array(blur.HALF_RANGE, np.int32))
+        seen = nodes.add("Cast", nodes.add("Sub", seen, half_range), to=TensorProto.INT8)
+        product = nodes.add(
+            "MatMulInteger", self.blurred, nodes.add("Transpose", seen, perm=[1, 0])
+        )
+        product = nodes.add("Cast", product, to=TensorProto.DOUBLE)
+        values = blur.blur_ink(vectors).astype(np.float64) - blur.HALF_RANGE
+        sums = blur.HALF_RANGE * values.sum(axis=(1, 2))
+        return nodes.add("Sub", product, nodes.constant("vector_sums", sums))
+
+    def square(self) -> str:
+        """(N, 1) of 64² x · x, float64."""
+        nodes = self._nodes
+        values = nodes.add("Cast", self.blurred, to=TensorProto.DOUBLE)
+        half_range = nodes.number("half_range", blur.HALF_RANGE)
+        return _square(nodes, nodes.add("Sub", values, half_range))
+
+    def _blur(self, pixels: str) -> str:
+        """(M, 1024) UINT8 of (M, 32, 32) float32, as `blur_ink`: no sum is rounded."""
+        nodes = self._nodes
+        blurred = nodes.add("MatMul", nodes.add("MatMul", self._down, pixels), self._across)
+        ink = nodes.add("Sub", self._paper, blurred)
+        return nodes.add("Flatten", nodes.add("Cast", ink, to=TensorProto.UINT8), axis=1)
+
+
+def _unpacked_bits(nodes: Nodes, vectors: NDArray[np.uint8]) -> str:
+    """(support vectors, 1024) UINT8, 1 for paper, unpacked from bits.
+
+    It depends on constants alone, so a runtime computes it once, when it loads the graph.
+    """
+    bits = np.packbits(vectors.reshape(len(vectors), -1) > 0, axis=1)[:, :, None]  # (…, 128, 1)
+    shifts = np.arange(7, -1, -1, dtype=np.uint8)  # packbits puts the first pixel highest
+    unpacked = nodes.add(
+        "BitShift",
+        nodes.constant("vector_bits", bits),
+        nodes.constant("shifts", shifts),
+        direction="RIGHT",
+    )
+    unpacked = nodes.add("BitwiseAnd", unpacked, nodes.constant("bit", np.array(1, np.uint8)))
+    return nodes.add("Flatten", unpacked, axis=1)
+
+
+def _square(nodes: Nodes, values: str) -> str:
+    axis = nodes.constant("axis", np.array([1], dtype=np.int64))
+    return nodes.add("ReduceSumSquare", values, axis, keepdims=1)
+
+
+def _rbf(nodes: Nodes, view: "_Scaled | _Blurred", machine: SVC, dot: str, gamma: float) -> str:
+    """exp(−γ |x − s|²), with |x − s|² = |x|² + |s|² − 2 x·s; exact for bilevel images."""
+    squares = np.square(machine.support_vectors_).sum(axis=1) * view.scale
+    if len(set(squares)) == 1:
+        squares = squares[0]
+    square = nodes.add("Add", view.square(), nodes.constant("vector_squares", np.asarray(squares)))
+    distance = nodes.add("Sub", square, nodes.add("Add", dot, dot))
+    largest = 4 * SIDE * SIDE * view.scale
+    if gamma * largest < -_LEAST_EXPONENT:
+        return nodes.add("Exp", nodes.add("Mul", distance, nodes.number("gamma", -gamma)))
+    # exp() of what is no normal number takes five times as long. Its square root is one as far as
+    # the bound, and the square of anything at the bound is zero, as libsvm's exp() is there.
+    exponent = nodes.add("Mul", distance, nodes.number("gamma", -gamma / 2))
+    exponent = nodes.add("Max", exponent, nodes.number("least_exponent", _LEAST_EXPONENT))
+    root = nodes.add("Exp", exponent)
+    return nodes.add("Mul", root, root)
+
+
+def _power(nodes: Nodes, base: str, degree: int) -> str:
+    """base to the power of `degree`, multiplied in the order of libsvm's powi."""
+    result: str | None = None
+    while degree:
+        if degree % 2:
+            result = base if result is None else nodes.add("Mul", result, base)
+        degree //= 2
+        if degree:
+            base = nodes.add("Mul", base, base)
+    if result is None:
+        raise ValueError("a poly kernel of degree 0 is constant")
+    return result
