@@ -1,8 +1,7 @@
 """A model version in memory: proven on its golden vectors, then run by onnxruntime."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -17,22 +16,20 @@ _ERRORS_ONLY: Final = 3
 _WARM_UP_BATCHES: Final = (1, 8, 64, 256)
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+# A graph's output -> the field of a prediction, in the order of the fields.
+_FIELDS: Final = {"digit": "digits", "scores": "scores", "probabilities": "probabilities"}
+
+
+class Prediction(NamedTuple):
     """A graph's outputs for N images."""
 
     digits: NDArray[np.int64]  # (N,)
     scores: NDArray[np.float32]  # (N, 10)
-    probabilities: NDArray[np.float32] | None  # (N, 10), where the model has them
+    probabilities: NDArray[np.float32] | None = None  # (N, 10), where the model has them
 
     def output(self, name: str) -> NDArray[Any]:
         """One output by the name that it has in the graph."""
-        outputs: dict[str, NDArray[Any] | None] = {
-            "digit": self.digits,
-            "scores": self.scores,
-            "probabilities": self.probabilities,
-        }
-        array = outputs[name]
+        array: NDArray[Any] | None = getattr(self, _FIELDS[name])
         if array is None:
             raise KeyError(name)
         return array
@@ -47,15 +44,12 @@ class Model:
         self.version = str(manifest.version)
         self.sha256 = manifest.model_sha256
         self._session = session
-        self._outputs = [spec.name for spec in manifest.outputs]
-        self._has_probabilities = "probabilities" in self._outputs
+        offered = [spec.name for spec in manifest.outputs]
+        self._outputs = [name for name in _FIELDS if name in offered]  # as Prediction has them
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Run the graph on (N, 32, 32) images, 0 ink and 255 paper."""
-        values = dict(
-            zip(self._outputs, self._session.run(self._outputs, {"pixels": pixels}), strict=True)
-        )
-        return Prediction(values["digit"], values["scores"], values.get("probabilities"))
+        return Prediction(*self._session.run(self._outputs, {"pixels": pixels}))
 
     def warm_up(self) -> None:
         """Run each size once, and keep the memory of single images alone: others may be rare."""
