@@ -10,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
@@ -83,7 +84,7 @@ class PendingCall(ABC):
 
 
 class CallPool(ThreadPoolExecutor):
-    """Threads for calls, begun when they are needed; tells each call when its thread is done.
+    """Threads for calls, but for one begun when needed; tells each call when its thread is done.
 
     grpcio submits a function of its own with the handler among its arguments. A call whose caller
     has gone by the time that it gets a thread never reaches its handler, and only the pool knows.
@@ -102,6 +103,7 @@ class CallPool(ThreadPoolExecutor):
         self._begun: list[threading.Thread] = []
         self._under_way = 0
         self._lock = threading.Lock()
+        self._begin()  # one at least, whatever runs short later
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Run a call, once its message has come, or a function; grpcio does without a future."""
@@ -117,11 +119,17 @@ class CallPool(ThreadPoolExecutor):
         with self._lock:
             self._under_way += 1
             if len(self._begun) < min(self._under_way, self._limit):
-                name = f"{self._name}_{len(self._begun)}"
-                thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._begun.append(thread)
-                thread.start()
+                # Where none can be had, since memory or processes are limited, those that run
+                # take the call: an error here would end grpcio's serving thread, and all calls.
+                with suppress(RuntimeError, MemoryError):
+                    self._begin()
         self._waiting.put((function, args))
+
+    def _begin(self) -> None:
+        name = f"{self._name}_{len(self._begun)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        thread.start()
+        self._begun.append(thread)
 
     def close(self) -> None:
         """End the threads, each when it is done with its call."""
