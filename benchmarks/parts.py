@@ -1,0 +1,115 @@
+"""Where the microseconds of a request go in our own code: `python -m benchmarks.parts`.
+
+Each part is called again and again in one thread without a network; the least CPU time of many
+rounds counts, since all else is noise. What grpcio takes around them is the echo's cost.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from benchmarks.quick import MODEL, setting_of
+from gurmukhi.command import Parser, run, whole_number
+from gurmukhi.inference import open_inference_grpc_pb2 as inference
+from gurmukhi.synthetic import synthetic_digits
+from gurmukhi.terminal import format_table
+from gurmukhi.v1 import digits_pb2 as digits
+from server.digit_service import DigitService
+from server.inference_input import read_images
+from server.inference_output import respond, wanted_outputs
+from server.metrics import ServerMetrics
+from server.model import load_model
+from server.predictor import Predictor
+from server.repository import Catalogue, Repository
+
+_CALLS: Final = 200  # in a round: long enough for the clock, short enough to be undisturbed
+
+
+class _Call:
+    """A caller who waits for ever."""
+
+    deadline: float | None = None
+    queued_seconds: float | None = 0.0
+
+    def is_cancelled(self) -> bool:
+        return False
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    parser = Parser("benchmarks.parts", __doc__.splitlines()[0], ("python -m benchmarks.parts",))
+    parser.add_argument("--models", type=Path, help="a model repository")
+    parser.add_argument("--rounds", type=whole_number(1, 10_000), default=100)
+    return run(parser, _command, argv)
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    graph = setting_of(arguments.models, 1).graph
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    parts = _parts(graph.parent)
+    rows = [(name, f"{_microseconds(part, arguments.rounds):.1f}") for name, part in parts.items()]
+    print(format_table(("part", "µs"), rows))  # noqa: T201
+    return 0
+
+
+def _parts(bundle: Path) -> dict[str, Callable[[], Any]]:
+    """Each part of answering one image, by name, in its order."""
+    model, call, image = load_model(bundle), _Call(), synthetic_digits(1, 17)[0]
+    metrics = ServerMetrics(CollectorRegistry())
+    predictor = Predictor(metrics)
+    service = DigitService(
+        Repository(Catalogue([model])), predictor, max_batch_size=1000, low_confidence=0.5
+    )
+    method = metrics.method("unary", "benchmark", "Part", is_watch=False)
+    request = inference.ModelInferRequest(model_name=MODEL[0], model_version=MODEL[1])
+    request.inputs.add(name="pixels", datatype="UINT8", shape=image.shape)
+    request.raw_input_contents.append(image.tobytes())
+    body = request.SerializeToString()
+    prediction, wanted = model.predict(image), wanted_outputs(request, model)
+    response = respond(request, model, prediction, wanted, ())
+    picture = digits.ClassifyRequest(
+        image=digits.Image(pixels=image.tobytes()), model=MODEL[0], version=MODEL[1]
+    )
+
+    def count() -> None:
+        method.arrive()
+        method.count("OK", 1e-4)
+
+    def attempt() -> None:
+        with predictor.attempt(model, call):
+            pass
+
+    return {
+        "parse (protobuf)": lambda: inference.ModelInferRequest.FromString(body),
+        "read pixels and wanted outputs": lambda: (
+            wanted_outputs(request, model),
+            read_images(request, call, 1000),
+        ),
+        "graph (onnxruntime)": lambda: model.predict(image),
+        "metrics of the run": lambda: metrics.model(model).observe(prediction, 1e-5),
+        "metrics of the attempt": attempt,
+        "metrics of the call": count,
+        "respond": lambda: respond(request, model, prediction, wanted, ()),
+        "serialize (protobuf)": response.SerializeToString,
+        "Classify, all of it": lambda: service.classify(picture, call).SerializeToString(),
+    }
+
+
+def _microseconds(part: Callable[[], Any], rounds: int) -> float:
+    least = float("inf")
+    for _ in range(rounds):
+        started = time.thread_time_ns()
+        for _ in range(_CALLS):
+            part()
+        least = min(least, time.thread_time_ns() - started)
+    return least / _CALLS / 1e3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
