@@ -61,9 +61,9 @@ def channel_options(*, retries: bool = True, server_name: str = "") -> list[tupl
         *name_options(server_name),
         ("grpc.service_config", json.dumps(config)),
         ("grpc.enable_retries", int(retries)),
-        # A server that was cut off acknowledges nothing: its connection ends after this time-out, so
-        # that a call is tried on another server well within its deadline. It holds for pings too,
-        # which are rarer than once in five minutes, since any gRPC server allows that.
+        # A server that was cut off acknowledges nothing: its connection ends after this time-out,
+        # so that a call is tried on another server well within its deadline. It holds for pings
+        # too, which are rarer than once in five minutes, since any gRPC server allows that.
         ("grpc.keepalive_time_ms", 310_000),
         ("grpc.keepalive_timeout_ms", 2_000),
         ("grpc.initial_reconnect_backoff_ms", 50),
