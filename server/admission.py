@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
 from server.errors import Overloaded, ServiceError
-from server.grpc_messages import receive
+from server.grpc_messages import answer, receive
 from server.idle_calls import IdleCalls
 
 # Control calls take microseconds; two threads keep one slow caller from blocking a probe.
@@ -69,6 +69,7 @@ class PendingCall(ABC):
 
     __slots__ = ()
     has_one_message = True  # its thread is given to it when that message has come
+    has_one_answer = True  # which its handler returns
 
     @abstractmethod
     def admit(self) -> "CallPool":
@@ -160,12 +161,14 @@ class CallPool(ThreadPoolExecutor):
         handler, _, state, behavior, await_message, *rest = args
 
         def received(message: bytes | None) -> None:
-            if self.arriving.discard(call):
-                # Where there is none, grpcio's own way to wait ends the call as it should.
-                wait = await_message if message is None else lambda: message
-                call.admit().run(
-                    _run, call, event, fn, (handler, event, state, behavior, wait, *rest)
-                )
+            if not self.arriving.discard(call):
+                return
+            if message is not None and call.has_one_answer:
+                call.admit().run(_run, call, event, answer, (event, state, behavior, message))
+                return
+            # Where there is none, grpcio's own way to wait ends the call as it should.
+            wait = await_message if message is None else lambda: message
+            call.admit().run(_run, call, event, fn, (handler, event, state, behavior, wait, *rest))
 
         def give_up(error: ServiceError) -> None:
             pool = call.refuse(error)

@@ -232,6 +232,7 @@ class WatchCall(Call):
     """A call that is sent news until its caller goes; holds no thread meanwhile."""
 
     __slots__ = ()
+    has_one_answer = False
     experimental_non_blocking = True  # grpcio then passes a function to send with
 
     def __call__(  # type: ignore[override]  # grpcio calls it with three arguments

@@ -6,9 +6,11 @@ module alone; constraints.txt pins the version that has them.
 """
 
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
+import grpc
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no annotations
 
@@ -37,6 +39,26 @@ def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -
             state.due.add(_server._RECEIVE_MESSAGE_TOKEN)
             return
     on_message(None)
+
+
+def answer(
+    event: Any, state: Any, handler: Callable[[bytes, grpc.ServicerContext], bytes], message: bytes
+) -> None:
+    """Run the handler of a unary call on its message, and send what it answers.
+
+    As grpcio does it, less what no handler here looks at: its context variables, its serializers.
+    """
+    context = _server._Context(event, state, None)
+    try:
+        encoded = handler(message, context)
+    except Exception as error:  # noqa: BLE001 - grpcio makes the status of it
+        _server._call_behavior(event, state, partial(_raise, error), message, None)
+        return
+    _server._status(event, state, encoded)
+
+
+def _raise(error: Exception, *_: object) -> NoReturn:
+    raise error
 
 
 class Messages:
