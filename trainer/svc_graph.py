@@ -30,7 +30,8 @@ from sklearn.svm import SVC
 from gurmukhi.image import SIDE
 from gurmukhi.labels import CLASS_COUNT
 from trainer.graph_nodes import OPSET, Nodes
-from trainer.svc_kernel import add_inputs, add_kernel
+from trainer.svc_hyperplanes import add_hyperplanes
+from trainer.svc_kernel import add_kernel
 from trainer.svm import FittedSVM
 
 _ALIAS: Final = "GurmukhiSVC"
@@ -94,9 +95,10 @@ def _convert(
     nodes = Nodes(scope, container)
     pixels = operator.inputs[0].full_name  # (N, 32, 32)
     if machine.kernel == "linear":
-        decisions = _linear_decisions(nodes, fitted, pixels)
+        decisions = add_hyperplanes(nodes, fitted, _pair_weights(machine), pixels)
     else:
-        kernel, weights = add_kernel(nodes, fitted, pixels), _spread_weights(nodes, machine)
+        kernel, factor = add_kernel(nodes, fitted, pixels)
+        weights = _spread_weights(nodes, machine, factor)
         intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64))
         decisions = nodes.add("Gemm", kernel, weights, intercept)  # (N, 45)
     digit, scores, *probabilities = (output.full_name for output in operator.outputs)
@@ -119,8 +121,8 @@ def _pair_weights(machine: SVC) -> NDArray[np.float64]:
     return weights
 
 
-def _spread_weights(nodes: Nodes, machine: SVC) -> str:
-    """The pair weights, spread by the graph from the 9 coefficients that a vector has.
+def _spread_weights(nodes: Nodes, machine: SVC, factor: float) -> str:
+    """The pair weights times a factor, spread by the graph from the 9 that a vector has.
 
     It depends on constants alone, as the unpacked vectors do.
     """
@@ -129,7 +131,7 @@ def _spread_weights(nodes: Nodes, machine: SVC) -> str:
     for pair, (first, second) in enumerate(_PAIRS):
         places[first, pair], places[second, pair] = second - 1, first
     classes = np.repeat(np.arange(CLASS_COUNT, dtype=np.uint8), machine.n_support_)
-    coefficients = np.pad(machine.dual_coef_.T, ((0, 0), (0, 1)))  # (support vectors, 10)
+    coefficients = np.pad(machine.dual_coef_.T * factor, ((0, 0), (0, 1)))  # (support vectors, 10)
     indices = nodes.add("Cast", nodes.constant("classes", classes), to=TensorProto.INT32)
     indices = nodes.add("Gather", nodes.constant("places", places), indices, axis=0)
     return nodes.add(
@@ -137,24 +139,14 @@ def _spread_weights(nodes: Nodes, machine: SVC) -> str:
     )
 
 
-def _linear_decisions(nodes: Nodes, fitted: FittedSVM, pixels: str) -> str:
-    """The 45 hyperplanes at once, over integers as they are; no support vector is kept."""
-    machine = fitted.machine
-    hyperplanes = machine.support_vectors_.T @ _pair_weights(machine)  # (1024, 45)
-    inputs, half_range = add_inputs(nodes, fitted, pixels)
-    return nodes.add(
-        "Gemm",
-        inputs,
-        nodes.constant("hyperplanes", hyperplanes / half_range),
-        nodes.constant("intercept", machine.intercept_ - hyperplanes.sum(axis=0)),
-    )
-
-
 def _vote(nodes: Nodes, decisions: str, digit: str) -> None:
     """The class with the most votes, the first of equals; `dec > 0` votes for the earlier class."""
     won = nodes.add("Greater", decisions, nodes.number("zero", 0.0))
-    surplus = nodes.add("MatMul", _plus_minus(nodes, won), nodes.constant("pairs", _pair_signs()))
-    nodes.add("ArgMax", surplus, output=digit, axis=1, keepdims=0)
+    won = nodes.add("Cast", won, to=TensorProto.FLOAT)
+    # Of its 9 pairs a class is the second in as many as there are classes before it.
+    seconds = nodes.constant("seconds", np.arange(CLASS_COUNT, dtype=np.float32))
+    votes = nodes.add("Gemm", won, nodes.constant("pairs", _pair_signs()), seconds)
+    nodes.add("ArgMax", votes, output=digit, axis=1, keepdims=0)
 
 
 def _score(nodes: Nodes, decisions: str, scores: str) -> tuple[str, str]:

@@ -16,15 +16,15 @@ from gurmukhi.image import INK, PAPER, SIDE
 from trainer import blur
 from trainer.blur import blur_matrix, blur_scale
 from trainer.graph_nodes import Nodes
-from trainer.svm import FittedSVM
+from trainer.svm import FittedSVM, View
 
 _HALF_RANGE: Final = 127.5  # of the view "pixels"
 # e^−700 is a normal float64, and its square is zero.
 _LEAST_EXPONENT: Final = -700.0
 
 
-def add_kernel(nodes: Nodes, fitted: FittedSVM, pixels: str) -> str:
-    """(N, support vectors) float64 kernel values of pixels (N, 32, 32).
+def add_kernel(nodes: Nodes, fitted: FittedSVM, pixels: str) -> tuple[str, float]:
+    """(N, support vectors) float64 of pixels (N, 32, 32), and what makes kernel values of them.
 
     Raises ValueError where a support vector is not bilevel.
     """
@@ -35,35 +35,35 @@ def add_kernel(nodes: Nodes, fitted: FittedSVM, pixels: str) -> str:
     dot = view.dot(fitted.vectors)
     gamma = float(machine._gamma) / view.scale  # the number that "scale" stood for
     if machine.kernel == "rbf":
-        return _rbf(nodes, view, machine, dot, gamma)
+        return _rbf(nodes, view, machine, dot, gamma), 1.0
+    if machine.kernel == "poly" and not machine.coef0:
+        return _power(nodes, dot, machine.degree), gamma**machine.degree
     inner = nodes.add("Mul", dot, nodes.number("gamma", gamma))
     if machine.coef0:
         inner = nodes.add("Add", inner, nodes.number("coef0", machine.coef0))
     if machine.kernel == "sigmoid":
-        return nodes.add("Tanh", inner)
-    return _power(nodes, inner, machine.degree)
+        return nodes.add("Tanh", inner), 1.0
+    return _power(nodes, inner, machine.degree), 1.0
 
 
-def add_inputs(nodes: Nodes, fitted: FittedSVM, pixels: str) -> tuple[str, float]:
-    """What a linear machine multiplies: (N, 1024) float64 z, and h of x = z / h − 1."""
-    if fitted.view == "blurred":
-        values, half_range = _Blurred(nodes, pixels).blurred, float(blur.HALF_RANGE)
-    else:
-        values, half_range = nodes.add("Flatten", pixels, axis=1), _HALF_RANGE
-    return nodes.add("Cast", values, to=TensorProto.DOUBLE), half_range
+def add_integers(nodes: Nodes, view: View, pixels: str) -> tuple[str, float]:
+    """What is multiplied: (N, 1024) UINT8 z, and h of x = z / h − 1."""
+    if view == "blurred":
+        return _Blurred(nodes, pixels).blurred, float(blur.HALF_RANGE)
+    return nodes.add("Flatten", pixels, axis=1), _HALF_RANGE
 
 
 class _Scaled:
-    """x = pixel / 127.5 − 1."""
+    """127.5 x = pixel − 127.5; whole multiples of 127.5 for bilevel images."""
 
-    scale = 1.0
+    scale = _HALF_RANGE
 
     def __init__(self, nodes: Nodes, pixels: str) -> None:
         self._nodes = nodes
         self._pixels = nodes.add("Flatten", pixels, axis=1)  # (N, 1024)
 
     def dot(self, vectors: NDArray[np.uint8]) -> str:
-        """(N, support vectors) of x · s, float64."""
+        """(N, support vectors) of 127.5 x · s, float64."""
         nodes = self._nodes
         bits = nodes.add("Cast", _unpacked_bits(nodes, vectors), to=TensorProto.INT32)
         doubled = nodes.add("Add", bits, bits)
@@ -73,16 +73,16 @@ class _Scaled:
             "MatMulInteger", self._pixels, nodes.add("Transpose", signs, perm=[1, 0])
         )
         product = nodes.add("Cast", product, to=TensorProto.DOUBLE)
-        product = nodes.add("Div", product, nodes.number("half_range", _HALF_RANGE))
-        sums = np.where(vectors == PAPER, 1.0, -1.0).sum(axis=(1, 2))
+        sums = _HALF_RANGE * np.where(vectors == PAPER, 1.0, -1.0).sum(axis=(1, 2))
         return nodes.add("Sub", product, nodes.constant("vector_sums", sums))
 
     def square(self) -> str:
-        """(N, 1) of x · x, float64."""
+        """(N, 1) of 127.5 x · x, float64."""
         nodes = self._nodes
-        scaled = nodes.add("Cast", self._pixels, to=TensorProto.DOUBLE)
-        scaled = nodes.add("Div", scaled, nodes.number("half_range", _HALF_RANGE))
-        return _square(nodes, nodes.add("Sub", scaled, nodes.number("one", 1.0)))
+        values = nodes.add("Cast", self._pixels, to=TensorProto.DOUBLE)
+        half_range = nodes.number("half_range", _HALF_RANGE)
+        square = _square(nodes, nodes.add("Sub", values, half_range))
+        return nodes.add("Div", square, half_range)
 
 
 class _Blurred:
