@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench bench-quick bench-models check format protos deploy-check images clean
+.PHONY: help setup demo test test-all bench bench-quick bench-models check format protos deploy-check reliability images clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ check: $(INSTALLED)  ## format, lint, types, import contracts
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reliability: $(INSTALLED)  ## try to break the service: hostile input, faults, limits; under an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[reliability]'
+	$(BIN)/python -m reliability --page
 
 deploy-check: $(INSTALLED)  ## manifests, alerts and dashboard against schemas, policy and promtool
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'

@@ -1,0 +1,92 @@
+"""Run the trials and write their figures: `make reliability`."""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from gurmukhi.command import Parser, positive_number, run
+from reliability.crashes import try_crashes
+from reliability.figures import Figure, put_into_page, table, write_figures
+from reliability.fuzz import fuzz
+from reliability.hostile import try_hostile_input
+from reliability.network import try_network
+from reliability.readers import READERS
+from reliability.storage import try_storage
+
+_PAGE: Final = Path("docs/reliability.md")
+_FUZZ_SECONDS: Final = 100  # of each reader
+_ATTACK_SECONDS: Final = 6
+_FLIPS: Final = 5_000
+
+
+def _try_readers(corpus: Path, scale: float) -> Iterator[Figure]:
+    total = 0
+    for reader in READERS:
+        found = fuzz(reader, max(2, round(_FUZZ_SECONDS * scale)), corpus / reader)
+        total += found.cases
+        what = f"{reader}: faults in {found.cases:,} cases over {found.branches} branches"
+        yield Figure.exactly("readers", what, found.fault or "none", "none")
+        yield Figure.at_most("readers", f"{reader}: slowest case", found.slowest_seconds, 10, " s")
+    yield Figure.at_least("readers", "cases of all readers", total, 1_000_000 * min(1.0, scale))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the trials."""
+    parser = Parser(
+        "reliability",
+        "Try to break the service, and write down what came of it.",
+        ("python -m reliability --models models/", "python -m reliability --only crashes"),
+    )
+    parser.add_argument("--models", type=Path, metavar="DIR", help="fitted ones (default: fits)")
+    parser.add_argument("--only", action="append", default=[], metavar="TRIAL")
+    parser.add_argument(
+        "--scale", type=positive_number, default=1.0, metavar="X", help="1 is under an hour"
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/reliability"), metavar="DIR")
+    parser.add_argument("--page", action="store_true", help=f"write the table into {_PAGE}")
+    return run(parser, _run_trials, argv)
+
+
+def _run_trials(flags: argparse.Namespace) -> int:
+    models = flags.models or _fitted(flags.out / "models")
+    trials: Mapping[str, Callable[[], Iterator[Figure]]] = {
+        "storage": lambda: try_storage(models, round(_FLIPS * flags.scale)),
+        "readers": lambda: _try_readers(flags.out / "corpus", flags.scale),
+        "hostile": lambda: try_hostile_input(models, _ATTACK_SECONDS * flags.scale),
+        "crashes": lambda: try_crashes(models),
+        "network": lambda: try_network(models, 20 * flags.scale),
+    }
+    figures: list[Figure] = []
+    for name, trial in trials.items():
+        if flags.only and name not in flags.only:
+            continue
+        for figure in trial():
+            figures.append(figure)
+            write_figures(flags.out / "figures.json", figures)
+            print("  " if figure.holds else "✗ ", f"{figure.what}: {figure.value}", flush=True)  # noqa: T201
+    (flags.out / "figures.md").write_text(table(figures), encoding="utf-8")
+    if flags.page:
+        put_into_page(_PAGE, figures, _occasion())
+    return int(not all(figure.holds for figure in figures))
+
+
+def _fitted(repository: Path) -> Path:
+    if not repository.is_dir():
+        command = [sys.executable, "-m", "trainer", "fit", "--data", "synthetic", "--versions", "1"]
+        subprocess.run([*command, "-q", "--models", str(repository)], check=True)
+    return repository
+
+
+def _occasion() -> str:
+    day = datetime.now(UTC).date().isoformat()
+    return f"{day}, {os.cpu_count()} CPUs, Python {platform.python_version()}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

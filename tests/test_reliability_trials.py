@@ -1,0 +1,36 @@
+"""The short forms of `make reliability`, and how its figures are written."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from reliability.figures import Figure, put_into_page
+from reliability.storage import try_storage
+
+
+def broken(figures: Iterable[Figure]) -> list[str]:
+    """What did not hold; a latency beside an attack is for a quiet machine to judge."""
+    return [
+        f"{figure.what}: {figure.value}, {figure.limit}"
+        for figure in figures
+        if not figure.holds and "latency" not in figure.what
+    ]
+
+
+def test_a_figure_that_misses_its_limit_stands_out_in_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- written by make reliability -->\nold\n<!-- end -->\nafter\n")
+    figures = [Figure.at_most("a", "b", 3, 2), Figure.exactly("a", "c", 0, 0)]
+    put_into_page(page, figures, "today")
+    text = page.read_text()
+    assert "| a | b | **3** | at most 2 |\n| a | c | 0 | 0 |" in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert len(broken(figures)) == 1
+
+
+@pytest.mark.slow
+def test_full_disks_and_damaged_models_leave_nothing_half_done(models: Path) -> None:
+    assert broken(try_storage(models, 200)) == []
