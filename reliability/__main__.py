@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from gurmukhi.command import Parser, positive_number, run
+from reliability.concurrency import try_concurrency
 from reliability.crashes import try_crashes
+from reliability.endurance import try_endurance
 from reliability.figures import Figure, put_into_page, table, write_figures
 from reliability.fuzz import fuzz
 from reliability.hostile import try_hostile_input
@@ -20,8 +22,8 @@ from reliability.readers import READERS
 from reliability.storage import try_storage
 
 _PAGE: Final = Path("docs/reliability.md")
-_FUZZ_SECONDS: Final = 100  # of each reader
-_ATTACK_SECONDS: Final = 6
+_FUZZ_SECONDS: Final = 70  # of each reader
+_ATTACK_SECONDS: Final = 5
 _FLIPS: Final = 5_000
 
 
@@ -60,6 +62,8 @@ def _run_trials(flags: argparse.Namespace) -> int:
         "readers": lambda: _try_readers(flags.out / "corpus", flags.scale),
         "hostile": lambda: try_hostile_input(models, _ATTACK_SECONDS * flags.scale),
         "crashes": lambda: try_crashes(models),
+        "concurrency": lambda: try_concurrency(models, 60 * flags.scale),
+        "endurance": lambda: try_endurance(models, 1800 * flags.scale, flags.out),
         "network": lambda: try_network(models, 20 * flags.scale),
     }
     figures: list[Figure] = []

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from reliability.concurrency import try_concurrency
+from reliability.endurance import try_endurance
 from reliability.figures import Figure, put_into_page
 from reliability.storage import try_storage
 
@@ -34,3 +36,17 @@ def test_a_figure_that_misses_its_limit_stands_out_in_the_page(tmp_path: Path) -
 @pytest.mark.slow
 def test_full_disks_and_damaged_models_leave_nothing_half_done(models: Path) -> None:
     assert broken(try_storage(models, 200)) == []
+
+
+@pytest.mark.slow
+def test_each_answer_belongs_to_its_request_while_models_come_and_go(models: Path) -> None:
+    assert broken(try_concurrency(models, 8)) == []
+
+
+@pytest.mark.slow
+def test_mixed_traffic_leaks_nothing(models: Path, tmp_path: Path) -> None:
+    figures = list(try_endurance(models, 30, tmp_path))
+    # Of so short a run the memory is still that of a start, and the rate is the machine's.
+    kept = [one for one in figures if "memory" not in one.what and "second" not in one.what]
+    assert broken(kept) == []
+    assert (tmp_path / "endurance.svg").is_file()
