@@ -74,8 +74,10 @@ async def _measure(server: ServerProcess, rounds: int, report: Report) -> None:
 
         for tasks, goal in _GOALS.items():
             rates: dict[str, list[float]] = {"merged": [], "alone": [], "theirs": []}
+            turns = [("merged", merged), ("alone", alone), ("theirs", theirs)]
             for _ in range(rounds):
-                for who, classify in (("merged", merged), ("alone", alone), ("theirs", theirs)):
+                turns.append(turns.pop(0))  # who comes after whom changes too
+                for who, classify in turns:
                     # About half a second of each.
                     count = 300 if tasks == 1 else 6000 if who == "merged" else 900
                     rates[who].append(await _rate(classify, tasks, count))

@@ -1,9 +1,9 @@
 """Merge the concurrent calls of one program into batches, as a dataloader does.
 
-A call that finds its way free is sent in the same turn of the event loop, with those that were made
-in that turn. While as many calls as are allowed are under way, others gather, and go together when
-one has come back. So nothing waits for company: one task alone gets plain calls, and the more tasks
-there are the larger the batches.
+A call that finds its way free is sent in the same turn of the event loop: at once where the last
+had no company, else with those that are made in that turn. While as many calls as are allowed are
+under way, others gather, and go together when one has come back. So nothing waits for company: one
+task alone makes plain calls, and the more tasks there are the larger the batches.
 """
 
 import asyncio
@@ -63,6 +63,11 @@ class Merger:
 
     async def classify(self, ask: Ask, image: pb.Image, timeout_seconds: float) -> Classification:
         """One image's answer; raises CallError."""
+        lane = self._lanes.get(ask)
+        if lane is None:
+            lane = self._lanes[ask] = _Lane()
+        if lane.had_no_company and not lane.under_way and not lane.waiting:
+            return await self._classify_alone(ask, lane, image, timeout_seconds)
         if self._waiting >= self._bounds.max_waiting:
             raise CallError(
                 self._target,
@@ -71,9 +76,6 @@ class Merger:
             )
         loop = asyncio.get_running_loop()
         call = _Call(image, loop.create_future(), loop.time() + timeout_seconds)
-        lane = self._lanes.get(ask)
-        if lane is None:
-            lane = self._lanes[ask] = _Lane()
         lane.waiting.append(call)
         self._waiting += 1
         if not lane.is_scheduled and lane.under_way < self._bounds.max_calls:
@@ -87,6 +89,17 @@ class Merger:
         finally:
             self._calls.discard(call)
             call.leave()
+
+    async def _classify_alone(
+        self, ask: Ask, lane: "_Lane", image: pb.Image, timeout_seconds: float
+    ) -> Classification:
+        lane.under_way += 1
+        try:
+            (answer,) = await self._send(ask, [image], timeout_seconds)
+            return answer
+        finally:
+            lane.under_way -= 1
+            self._flush(ask, lane)
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         if self._alarm:
@@ -112,13 +125,14 @@ class Merger:
             if not batch:
                 break
             lane.under_way += 1
+            lane.had_no_company = len(batch) == 1
             task = asyncio.get_running_loop().create_task(self._answer(ask, batch))
             for call in batch:
                 call.batch = (task, batch)
             self._tasks.add(task)
             task.add_done_callback(partial(self._end, ask, lane, batch))
-        if not lane.waiting and not lane.under_way:
-            self._lanes.pop(ask, None)
+        if lane.had_no_company and not lane.waiting and not lane.under_way:
+            self._lanes.pop(ask, None)  # as good as a new one
 
     def _take(self, lane: "_Lane", most: int) -> list["_Call"]:
         """The calls that go next, as many as the bounds allow; those given up are dropped."""
@@ -171,12 +185,13 @@ class Merger:
 class _Lane:
     """The calls that may go together."""
 
-    __slots__ = ("is_scheduled", "under_way", "waiting")
+    __slots__ = ("had_no_company", "is_scheduled", "under_way", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[_Call] = deque()
         self.under_way = 0
         self.is_scheduled = False
+        self.had_no_company = True  # the last that went; the next goes at once then
 
 
 class _Call:
