@@ -32,11 +32,12 @@ def test_a_true_graph_passes_on_any_pixels(name: str) -> None:
 
 
 def with_weights(name: str, change: Callable[[Array], None]) -> bytes:
-    """The graph with its largest table of floats changed."""
+    """The graph with its largest table of weights changed; signs are none."""
     model = onnx.load_from_string(graph_of(name))
     floats = [one for one in model.graph.initializer if one.data_type in (1, 11)]
-    largest = max(floats, key=lambda one: np.prod(one.dims))
-    array = numpy_helper.to_array(largest).copy()
+    tables = [(one, numpy_helper.to_array(one).copy()) for one in floats]
+    weights = [(one, array) for one, array in tables if not np.isin(array, (-1, 0, 1)).all()]
+    largest, array = max(weights, key=lambda pair: pair[1].size)
     change(array)
     largest.CopyFrom(numpy_helper.from_array(array, largest.name))
     return model.SerializeToString()
