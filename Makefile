@@ -25,15 +25,8 @@ demo: $(INSTALLED)  ## the whole road: data, fit, serve, replay, report
 test: $(INSTALLED)  ## the fast tests, under 3 minutes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 
-test-all: $(INSTALLED)  ## every test
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
+test-all: test  ## every test
 	$(BIN)/python -m pytest -q -m slow
-
-bench: $(INSTALLED)  ## our server beside KServe's, MLServer and Triton
-	$(BIN)/python -m benchmarks.bench
-
-bench-quick: $(INSTALLED)  ## our server beside its floors, under 3 minutes
-	$(BIN)/python -m benchmarks.quick
 
 bench-models: $(INSTALLED)  ## our SVM graphs beside skl2onnx's, side by side
 	$(BIN)/python -m benchmarks.models
