@@ -28,6 +28,12 @@ test: $(INSTALLED)  ## the fast tests, under 3 minutes
 test-all: test  ## every test
 	$(BIN)/python -m pytest -q -m slow
 
+bench: $(INSTALLED)  ## our server beside KServe's, MLServer and Triton
+	$(BIN)/python -m benchmarks.bench
+
+bench-quick: $(INSTALLED)  ## our server beside its floors, under 3 minutes
+	$(BIN)/python -m benchmarks.quick
+
 bench-models: $(INSTALLED)  ## our SVM graphs beside skl2onnx's, side by side
 	$(BIN)/python -m benchmarks.models
 
