@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help setup demo test test-all bench bench-quick bench-models check format protos deploy-check reliability images clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED)  ## create .venv with everything in it
 
