@@ -172,13 +172,7 @@ def add_subject_flags(parser: Parser, data_help: str = DATA_HELP) -> None:
         help="the model repository (default: $GURMUKHI_MODELS or %(default)s/)",
     )
     parser.add_argument("--data", metavar="SOURCE", help=data_help)
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME[:VERSION]",
-        help="only this model, or this version of it; may be given again (default: all)",
-    )
+    add_model_flag(parser)
     parser.add_argument(
         "--timeout",
         type=positive_number,
@@ -187,6 +181,17 @@ def add_subject_flags(parser: Parser, data_help: str = DATA_HELP) -> None:
         help="deadline of each call (default: %(default)s)",
     )
     add_credential_flags(parser)
+
+
+def add_model_flag(parser: Parser) -> None:
+    """Which versions are meant; all where it is not given."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME[:VERSION]",
+        help="only this model, or this version of it; may be given again (default: all)",
+    )
 
 
 def read_config(parser: Parser, arguments: argparse.Namespace, given: Sequence[str]) -> Config:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from evaluator.files import write_whole
-from evaluator.flags import PROGRAM
+from evaluator.flags import PROGRAM, add_model_flag
 from evaluator.history import BROKEN_RECORD, broken_record, read_runs
 from evaluator.latency import show_seconds
 from evaluator.plot import Plot, Point, make_plot
@@ -71,13 +71,7 @@ def make_history_parser() -> Parser:
         metavar="FILE",
         help="the history (default: %(default)s)",
     )
-    parser.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME[:VERSION]",
-        help="only this model, or this version of it; may be given again (default: all)",
-    )
+    add_model_flag(parser)
     parser.add_argument(
         "--last",
         type=whole_number(1),
