@@ -5,6 +5,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -93,7 +94,7 @@ def _wrong_pixels(rng: random.Random) -> Case:
 
 
 def _damaged_picture(rng: random.Random) -> Case:
-    data = bytearray(rng.choice(_PICTURES))
+    data = bytearray(rng.choice(_pictures()))
     for _ in range(rng.randrange(1, 6)):
         data[rng.randrange(len(data))] = rng.randrange(256)
     if rng.random() < 0.5:
@@ -103,7 +104,7 @@ def _damaged_picture(rng: random.Random) -> Case:
 
 
 def _bomb(rng: random.Random) -> Case:
-    request = pb.ClassifyRequest(image=pb.Image(encoded=rng.choice(_BOMBS)))
+    request = pb.ClassifyRequest(image=pb.Image(encoded=rng.choice(_bombs())))
     return Case(_DIGITS + "Classify", request.SerializeToString(), BAD)
 
 
@@ -153,7 +154,7 @@ def _shape(rng: random.Random) -> Case:
 
 
 def _damaged_infer(rng: random.Random) -> Case:
-    data = bytearray(rng.choice(_REQUESTS))
+    data = bytearray(rng.choice(_requests()))
     for _ in range(rng.randrange(1, 4)):
         data[rng.randrange(min(len(data), 120))] = rng.randrange(256)
     return Case(_INFERENCE + "ModelInfer", bytes(data), ANSWERED)
@@ -199,6 +200,17 @@ def _png_bomb(side: int) -> bytes:
     return bytes(data)
 
 
+@cache
+def _pictures() -> list[bytes]:
+    return list(pictures())
+
+
+@cache
+def _requests() -> list[bytes]:
+    return seeds_of("request")
+
+
+@cache
 def _bombs() -> list[bytes]:
     bombs = [_png_bomb(side) for side in (5_000, 30_000, 1 << 30, (1 << 31) - 1)]
     for kind, options in (("TIFF", {"compression": "group4"}), ("WEBP", {}), ("PNG", {})):
@@ -211,9 +223,6 @@ def _bombs() -> list[bytes]:
     return [bomb for bomb in bombs if len(bomb) < 1 << 20]
 
 
-_PICTURES: Final = list(pictures())
-_REQUESTS: Final = seeds_of("request")
-_BOMBS: Final = _bombs()
 _MAKERS: Final[tuple[Callable[[random.Random], Case], ...]] = (
     *(_unknown_model, _unknown_version, _wrong_pixels, _damaged_picture, _bomb, _too_many),
     *(_too_much, _top_k, _noise, _no_such_method, _shape, _damaged_infer, _questions, _parameters),
