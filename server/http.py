@@ -1,6 +1,8 @@
 """Metrics and probes over plain HTTP, on a port of their own."""
 
+import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from server.grpc_front import PortError, join_address
 # A probe or a scrape takes milliseconds; a client that sends a byte now and then holds a thread.
 _CONNECTION_SECONDS: Final = 10.0
 _TEXT: Final = "text/plain; charset=utf-8"
+
+_log = logging.getLogger(__name__)
 
 
 class HttpServer:
@@ -83,6 +87,11 @@ class _Server(ThreadingHTTPServer):
             if time.monotonic() - since > _CONNECTION_SECONDS:
                 with suppress(OSError):  # it has just ended
                     request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a fault of ours; the library would print a trace of each caller who breaks off."""
+        if not isinstance(sys.exception(), ConnectionError):
+            _log.exception("a page could not be made")
 
 
 Page = tuple[HTTPStatus, str, bytes]
