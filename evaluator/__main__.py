@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -81,6 +81,8 @@ def evaluate(config: Config) -> int:
         session.results.append(Result.error("outputs", "files", sentence, Fault.OUTPUT))
         verdict = conclude(session.results, interrupted=interrupted)
         record, page = make_record(session, verdict, occasion), None
+        with suppress(OSError):  # a report that can be written agrees with the exit code
+            page = write_outputs(record, split.images, config.report)
     if not (settings.quiet and verdict.is_pass):
         print(show_record(record, colour=sys.stdout.isatty()))  # noqa: T201
         if page:

@@ -69,6 +69,7 @@ def test_history_is_named_and_keeps_the_runs_that_it_had(
         done = evaluate_limited(history.stat().st_size, target, models, report, *flags)
     assert done.returncode == 4
     assert f"✗ outputs: {history}: " in done.stdout
+    assert read_report(report)["exit_code"] == 4  # as the command says
     assert len(read_runs(history, 10_000)) == before
     assert main(["history", str(history)]) == 0
 
