@@ -14,8 +14,8 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final, TypeAlias
 
-from server.errors import Overloaded, ServiceError, Unsupported
-from server.grpc_messages import answer, is_over, receive
+from server.errors import Overloaded, ServiceError
+from server.grpc_messages import answer, receive
 from server.idle_calls import IdleCalls
 
 # Control calls take microseconds; two threads keep one slow caller from blocking a probe.
@@ -166,10 +166,7 @@ class CallPool(ThreadPoolExecutor):
             if message is not None and call.has_one_answer:
                 call.admit().run(_run, call, event, answer, (event, state, behavior, message))
                 return
-            if message is None and not is_over(state):
-                give_up(Unsupported("one message is expected, and none was sent"))
-                return
-            # Of a call that is over grpcio's own way to wait gives none, and no handler is called.
+            # Where there is none, grpcio's own way to wait ends the call as it should.
             wait = await_message if message is None else lambda: message
             call.admit().run(_run, call, event, fn, (handler, event, state, behavior, wait, *rest))
 

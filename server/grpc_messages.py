@@ -28,8 +28,8 @@ def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -
         finished = keep_account(batch)
         with state.condition:
             message, state.request = state.request, None
-            has_ended = not _server._is_rpc_state_active(state)
-        on_message(None if has_ended else message)
+            is_over = not _server._is_rpc_state_active(state)
+        on_message(None if is_over else message)
         return finished
 
     keep_account = _server._receive_message(state, call, None)
@@ -39,12 +39,6 @@ def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -
             state.due.add(_server._RECEIVE_MESSAGE_TOKEN)
             return
     on_message(None)
-
-
-def is_over(state: Any) -> bool:
-    """Whether a call has ended, by its caller or by a status that was sent."""
-    with state.condition:
-        return not _server._is_rpc_state_active(state)
 
 
 def answer(

@@ -65,28 +65,6 @@ def test_calls_without_a_message_hold_no_thread_and_no_place(models: Path, path:
         assert next(health.Watch(request, timeout=10)).status
 
 
-@pytest.mark.parametrize("path", [CLASSIFY, CHECK, WATCH])
-def test_a_call_that_ends_without_a_message_is_refused_and_counted_so(
-    models: Path, path: bytes
-) -> None:
-    """As gRPC's own library says it: github.com/grpc/grpc, doc/statuscodes.md."""
-    with serving(models) as running, grpc.insecure_channel(running.target) as channel:
-        begin = channel.stream_unary(path.decode(), None, None)
-        with pytest.raises(grpc.RpcError) as caught:
-            begin(iter(()), timeout=10)
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        figures = scrape(running)
-        method = ("grpc_method", path.decode().rpartition("/")[2])
-        ended = {
-            dict(labels)["grpc_code"]
-            for (name, labels), value in figures.items()
-            if name == "grpc_server_handled_total" and method in labels and value
-        }
-        assert ended == {"UNIMPLEMENTED"}
-        assert not any(figures[key] for key in figures if key[0] == "gurmukhi_rejected_total")
-        assert figures["gurmukhi_inflight_requests", frozenset()] == 0
-
-
 def test_a_message_that_comes_late_is_answered(models: Path) -> None:
     request = pb.ClassifyRequest(image=pb.Image(pixels=IMAGES[0].tobytes())).SerializeToString()
     with serving(models) as running, begun(running, CLASSIFY, 1) as connection:
