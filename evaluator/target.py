@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evaluator.wire import Answer, infer_request, read_answer
 from gurmukhi.answer import call_error
-from gurmukhi.channel import CONNECT_MILLISECONDS, name_options, token_metadata
+from gurmukhi.channel import CONNECT_MILLISECONDS, dial, name_options, token_metadata
 from gurmukhi.client import Classification, DigitClient, ModelVersion, Picture
 from gurmukhi.credentials import PLAIN, Credentials
 from gurmukhi.errors import CallError
@@ -87,11 +87,7 @@ class Target:
         self.calls = Calls()
         self._metadata = token_metadata(credentials.token)
         options = [*_OPTIONS, *name_options(credentials.server_name)]
-        self._channel = (
-            grpc.secure_channel(address, credentials.channel, options)
-            if credentials.channel
-            else grpc.insecure_channel(address, options)
-        )
+        self._channel = dial(address, credentials.channel, options)
         self._inference = GRPCInferenceServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         # Retries are made and counted here, not hidden in the channel.

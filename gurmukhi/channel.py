@@ -6,7 +6,10 @@ and retries (gRFC A6).
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Final
+
+import grpc
 
 # A server that stops ends calls that arrive late with CANCELLED, on connections still open, and
 # refuses new ones with UNAVAILABLE. Classifying twice does no harm, so both are tried again.
@@ -71,6 +74,17 @@ def channel_options(*, retries: bool = True, server_name: str = "") -> list[tupl
         ("grpc.min_reconnect_backoff_ms", CONNECT_MILLISECONDS),
         ("grpc.max_reconnect_backoff_ms", 100),
     ]
+
+
+def dial(
+    target: str,
+    credentials: grpc.ChannelCredentials | None,
+    options: Sequence[tuple[str, int | str]],
+) -> grpc.Channel:
+    """A channel over TLS with credentials, else over plain text."""
+    if credentials:
+        return grpc.secure_channel(target, credentials, options)
+    return grpc.insecure_channel(target, options)
 
 
 def name_options(server_name: str) -> list[tuple[str, int | str]]:

@@ -26,7 +26,7 @@ from gurmukhi.answer import (
     read_model,
     read_outcome,
 )
-from gurmukhi.channel import channel_options, token_metadata
+from gurmukhi.channel import channel_options, dial, token_metadata
 from gurmukhi.errors import CallError
 from gurmukhi.merging import Ask, Merger, Merging
 from gurmukhi.v1 import digits_pb2 as pb
@@ -72,11 +72,7 @@ class DigitClient:
         self._timeout = timeout_seconds
         self._metadata = token_metadata(token)
         options = channel_options(retries=retries, server_name=server_name)
-        self._channel = (
-            grpc.secure_channel(target, credentials, options)
-            if credentials
-            else grpc.insecure_channel(target, options)
-        )
+        self._channel = dial(target, credentials, options)
         self._stub = DigitServiceStub(self._channel)
 
     def classify(

@@ -65,6 +65,13 @@ def ended_soon(running: RunningServer) -> bool:
     return running.process.wait(timeout=30) == 0
 
 
+def assert_unavailable(call: Callable[[], object]) -> None:
+    """That it ends with UNAVAILABLE, so that its caller goes elsewhere."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_an_idle_stream_is_ended_with_unavailable(
     models: Path, requests: Callable[[], Requests], workers: str
@@ -76,9 +83,7 @@ def test_an_idle_stream_is_ended_with_unavailable(
         given.put(REQUEST)
         assert next(replies).response.model.name
         stop(running)
-        with pytest.raises(grpc.RpcError) as caught:
-            next(replies)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert_unavailable(lambda: next(replies))
         assert ended_soon(running)
 
 
@@ -94,15 +99,8 @@ def test_watchers_and_half_open_calls_are_ended_with_unavailable(
         reflection = reflect.ServerReflectionInfo(requests())
         time.sleep(0.5)  # until they have arrived
         stop(running)
-        with pytest.raises(grpc.RpcError) as caught:
-            half_open.result()
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        with pytest.raises(grpc.RpcError) as caught:
-            list(watch)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        with pytest.raises(grpc.RpcError) as caught:
-            next(reflection)
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        for call in (half_open.result, lambda: list(watch), lambda: next(reflection)):
+            assert_unavailable(call)
         assert ended_soon(running)
 
 

@@ -16,6 +16,8 @@ from gurmukhi.image import PAPER, SIDE
 
 _ORDER: Final = 8  # of the binomial window, which is one pixel wider
 _SHIFT: Final = 2 * _ORDER + 1  # 255 · 2¹⁶ becomes 127
+# What sums of the window are multiplied by before their fraction is dropped.
+SCALE: Final = 2.0**-_SHIFT
 # x = value / 64 − 1 lies from −1 (paper) to below 1 (ink), and is exact in binary.
 HALF_RANGE: Final = 64
 
@@ -34,8 +36,3 @@ def blur_ink(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     matrix = blur_matrix().astype(np.float32)  # exact, and much faster than integers
     blurred = matrix @ (PAPER - images).astype(np.float32) @ matrix.T
     return (blurred.astype(np.int32) >> _SHIFT).astype(np.uint8)
-
-
-def blur_scale() -> float:
-    """What sums of the window are multiplied by before their fraction is dropped."""
-    return 2.0**-_SHIFT

@@ -14,7 +14,6 @@ from sklearn.svm import SVC
 
 from gurmukhi.image import INK, PAPER, SIDE
 from trainer import blur
-from trainer.blur import blur_matrix, blur_scale
 from trainer.graph_nodes import Nodes
 from trainer.svm import FittedSVM, View
 
@@ -92,9 +91,9 @@ class _Blurred:
 
     def __init__(self, nodes: Nodes, pixels: str) -> None:
         self._nodes = nodes
-        matrix = blur_matrix().astype(np.float32)
-        paper = blur_scale() * PAPER * matrix.sum(axis=1)[:, None] * matrix.sum(axis=1)
-        self._down = nodes.constant("down", (matrix * blur_scale()).astype(np.float32))
+        matrix = blur.blur_matrix().astype(np.float32)
+        paper = blur.SCALE * PAPER * matrix.sum(axis=1)[:, None] * matrix.sum(axis=1)
+        self._down = nodes.constant("down", (matrix * blur.SCALE).astype(np.float32))
         self._across = nodes.constant("across", np.ascontiguousarray(matrix.T))
         self._paper = nodes.constant("paper", paper.astype(np.float32))
         # (N, 1024) UINT8
