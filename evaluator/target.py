@@ -149,7 +149,10 @@ class Target:
     def classify(self, picture: Picture, model: str, version: str) -> Classification:
         """DigitService.Classify."""
         return self._digit_call(
-            "Classify", lambda: self._digits.classify(picture, model=model, version=version)
+            "Classify",
+            lambda seconds: self._digits.classify(
+                picture, model=model, version=version, timeout_seconds=seconds
+            ),
         )
 
     def classify_batch(
@@ -158,7 +161,9 @@ class Target:
         """DigitService.ClassifyBatch."""
         return self._digit_call(
             "ClassifyBatch",
-            lambda: self._digits.classify_batch(pictures, model=model, version=version),
+            lambda seconds: self._digits.classify_batch(
+                pictures, model=model, version=version, timeout_seconds=seconds
+            ),
         )
 
     def classify_refused(self, picture: Picture, model: str, version: str) -> grpc.StatusCode:
@@ -166,14 +171,18 @@ class Target:
         return self._refused(
             lambda: self._digit_call(
                 "Classify",
-                lambda: self._digits.classify(picture, model=model, version=version),
+                lambda seconds: self._digits.classify(
+                    picture, model=model, version=version, timeout_seconds=seconds
+                ),
                 _ANY_REFUSAL,
             )
         )
 
     def list_models(self) -> list[ModelVersion]:
         """DigitService.ListModels."""
-        return self._digit_call("ListModels", self._digits.list_models)
+        return self._digit_call(
+            "ListModels", lambda seconds: self._digits.list_models(timeout_seconds=seconds)
+        )
 
     def close(self) -> None:
         """Close the channels."""
@@ -192,8 +201,8 @@ class Target:
 
         return self._call(service, method, ask, answers)
 
-    def _digit_call(self, method: str, ask: Callable[[], _T], answers: Codes = _LACKS) -> _T:
-        return self._call(DIGITS, method, lambda _: ask(), answers)
+    def _digit_call(self, method: str, ask: Callable[[float], _T], answers: Codes = _LACKS) -> _T:
+        return self._call(DIGITS, method, ask, answers)
 
     def _refused(self, ask: Callable[[], Any]) -> grpc.StatusCode:
         try:

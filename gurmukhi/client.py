@@ -76,18 +76,30 @@ class DigitClient:
         self._stub = DigitServiceStub(self._channel)
 
     def classify(
-        self, picture: Picture, *, model: str = "", version: str = "", top_k: int = 0
+        self,
+        picture: Picture,
+        *,
+        model: str = "",
+        version: str = "",
+        top_k: int = 0,
+        timeout_seconds: float | None = None,
     ) -> Classification:
         """Classify one picture by the newest version of the default model, or as named."""
         request = make_request(picture, model, version, top_k)
-        reply = self._call(self._stub.Classify, request)
+        reply = self._call(self._stub.Classify, request, timeout_seconds)
         return read_classification(reply.classification, read_model(reply.model))
 
     def classify_batch(
-        self, pictures: Sequence[Picture], *, model: str = "", version: str = ""
+        self,
+        pictures: Sequence[Picture],
+        *,
+        model: str = "",
+        version: str = "",
+        timeout_seconds: float | None = None,
     ) -> list[Classification]:
         """Classify several pictures in one call, in their order."""
-        reply = self._call(self._stub.ClassifyBatch, make_batch(pictures, model, version))
+        request = make_batch(pictures, model, version)
+        reply = self._call(self._stub.ClassifyBatch, request, timeout_seconds)
         answered_by = read_model(reply.model)
         return [read_classification(one, answered_by) for one in reply.classifications]
 
@@ -113,9 +125,9 @@ class DigitClient:
         except grpc.RpcError as error:
             raise call_error(self._target, error) from error
 
-    def list_models(self) -> list[ModelVersion]:
+    def list_models(self, *, timeout_seconds: float | None = None) -> list[ModelVersion]:
         """The versions that are served."""
-        reply = self._call(self._stub.ListModels, pb.ListModelsRequest())
+        reply = self._call(self._stub.ListModels, pb.ListModelsRequest(), timeout_seconds)
         return [read_model(entry) for entry in reply.models]
 
     def close(self) -> None:
@@ -133,9 +145,10 @@ class DigitClient:
     ) -> None:
         self.close()
 
-    def _call(self, method: Any, request: Any) -> Any:
+    def _call(self, method: Any, request: Any, timeout_seconds: float | None) -> Any:
+        timeout = self._timeout if timeout_seconds is None else timeout_seconds
         try:
-            return method(request, timeout=self._timeout, metadata=self._metadata)
+            return method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise call_error(self._target, error) from error
 
