@@ -5,11 +5,14 @@ import os
 import platform
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from evaluator.files import write_whole
 from gurmukhi.command import Parser, positive_number, run
 from reliability.concurrency import try_concurrency
 from reliability.crashes import try_crashes
@@ -22,6 +25,7 @@ from reliability.readers import READERS
 from reliability.storage import try_storage
 
 _PAGE: Final = Path("docs/reliability.md")
+_MINUTES: Final = 60.0
 _FUZZ_SECONDS: Final = 70  # of each reader
 _ATTACK_SECONDS: Final = 5
 _FLIPS: Final = 5_000
@@ -52,10 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, default=Path("build/reliability"), metavar="DIR")
     parser.add_argument("--page", action="store_true", help=f"write the table into {_PAGE}")
-    return run(parser, _run_trials, argv)
+    return run(parser, lambda flags: _run_trials(parser, flags), argv)
 
 
-def _run_trials(flags: argparse.Namespace) -> int:
+def _run_trials(parser: Parser, flags: argparse.Namespace) -> int:
+    is_whole = not flags.only and flags.scale == 1.0
+    if flags.page and not is_whole:
+        parser.error("--page is for a whole run, without --only and --scale")
+    began = time.monotonic()
     models = flags.models or _fitted(flags.out / "models")
     trials: Mapping[str, Callable[[], Iterator[Figure]]] = {
         "storage": lambda: try_storage(models, round(_FLIPS * flags.scale)),
@@ -63,21 +71,34 @@ def _run_trials(flags: argparse.Namespace) -> int:
         "hostile": lambda: try_hostile_input(models, _ATTACK_SECONDS * flags.scale),
         "crashes": lambda: try_crashes(models),
         "concurrency": lambda: try_concurrency(models, 60 * flags.scale),
-        "endurance": lambda: try_endurance(models, 1800 * flags.scale, flags.out),
         "network": lambda: try_network(models, 20 * flags.scale),
+        "endurance": lambda: try_endurance(models, 1800 * flags.scale, flags.out),
     }
+    if unknown := set(flags.only) - set(trials):
+        parser.error(f"--only: no trial {', '.join(unknown)}; there are {', '.join(trials)}")
     figures: list[Figure] = []
-    for name, trial in trials.items():
-        if flags.only and name not in flags.only:
-            continue
-        for figure in trial():
+    for name in flags.only or trials:
+        for figure in _to_its_end(name, trials[name]):
             figures.append(figure)
-            write_figures(flags.out / "figures.json", figures)
+            write_figures(flags.out / "figures.json", figures)  # whatever comes, this is kept
             print("  " if figure.holds else "✗ ", f"{figure.what}: {figure.value}", flush=True)  # noqa: T201
-    (flags.out / "figures.md").write_text(table(figures), encoding="utf-8")
+    if is_whole:
+        minutes = (time.monotonic() - began) / 60
+        figures.append(Figure.at_most("all", "minutes of the whole run", minutes, _MINUTES))
+    write_figures(flags.out / "figures.json", figures)
+    write_whole(flags.out / "figures.md", table(figures))
     if flags.page:
         put_into_page(_PAGE, figures, _occasion())
     return int(not all(figure.holds for figure in figures))
+
+
+def _to_its_end(name: str, trial: Callable[[], Iterator[Figure]]) -> Iterator[Figure]:
+    """A trial's figures; where it breaks off, that is one of them, and the others go on."""
+    try:
+        yield from trial()
+    except Exception as error:  # noqa: BLE001 - whatever a service that was broken does to a trial
+        traceback.print_exc()
+        yield Figure.exactly(name, "broke off", f"{type(error).__name__}: {error}"[:200], "no")
 
 
 def _fitted(repository: Path) -> Path:

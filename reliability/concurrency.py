@@ -5,50 +5,22 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import grpc
-import numpy as np
-from numpy.typing import NDArray
 
-from gurmukhi.bundle import find_bundles
 from gurmukhi.inference import open_inference_grpc_pb2 as oip
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
-from gurmukhi.synthetic import synthetic_digits
-from gurmukhi.tensor import to_raw
-from gurmukhi.v1 import digits_pb2 as pb
-from gurmukhi.v1.digits_pb2_grpc import DigitServiceStub
 from reliability.figures import Figure
+from reliability.questions import IMAGES, Question, Truth
 from reliability.service import serving
-from server.model import load_model
 
 TRIAL: Final = "concurrency"
-_IMAGES, _ = synthetic_digits(300, 98)
 _BATCHES: Final = (1, 1, 1, 2, 7, 32)
 _DEADLINES: Final = (0.005, 0.05, 10.0, 10.0, 10.0)
 # Of a model that is unloaded just now, a deadline that is short, a queue that is full.
 _ALLOWED: Final = frozenset({"OK", "NOT_FOUND", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
-Key = tuple[str, str]
-
-
-@dataclass(slots=True)
-class Truth:
-    """What each version says of each image, found without a server."""
-
-    digits: dict[Key, NDArray[np.int64]] = field(default_factory=dict)
-    sha256: dict[Key, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, models: Path) -> "Truth":
-        truth = cls()
-        for folder in find_bundles(models):
-            model = load_model(folder)
-            key = (model.name, model.version)
-            truth.digits[key] = model.predict(_IMAGES).digits
-            truth.sha256[key] = model.sha256
-        return truth
 
 
 class Clients:
@@ -59,7 +31,6 @@ class Clients:
         self.wrong = 0
         self.stopped = threading.Event()
         self._truth = truth
-        self._keys = sorted(truth.digits)
         self._lock = threading.Lock()
         self._channels = [
             grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)]) for _ in range(8)
@@ -71,55 +42,29 @@ class Clients:
         channel = self._channels[seed % len(self._channels)]
         codes, wrong = Counter[str](), 0
         while not self.stopped.is_set():
-            key = rng.choice(self._keys)
-            chosen = [rng.randrange(len(_IMAGES)) for _ in range(rng.choice(_BATCHES))]
-            ask = self._classify if rng.random() < 0.5 else self._infer
+            question = self._ask(rng)
+            call = channel.unary_unary(question.path, bytes, bytes)
             try:
-                right = ask(channel, key, chosen, rng.choice(_DEADLINES))
+                reply = call(question.message, timeout=rng.choice(_DEADLINES))
             except grpc.RpcError as error:
                 codes[str(getattr(error, "code")().name)] += 1  # noqa: B009 - a grpc.Call
             else:
                 codes["OK"] += 1
-                wrong += not right
+                wrong += not question.is_right(reply)
         with self._lock:
             self.codes += codes
             self.wrong += wrong
 
+    def _ask(self, rng: random.Random) -> Question:
+        key = rng.choice(self._truth.keys)
+        chosen = [rng.randrange(len(IMAGES)) for _ in range(rng.choice(_BATCHES))]
+        if rng.random() < 0.5:
+            return self._truth.classify_batch(key, chosen)
+        return self._truth.infer(key, chosen, str(time.monotonic_ns()))
+
     def close(self) -> None:
         for channel in self._channels:
             channel.close()
-
-    def _classify(self, channel: grpc.Channel, key: Key, chosen: list[int], seconds: float) -> bool:
-        request = pb.ClassifyBatchRequest(
-            images=[pb.Image(pixels=_IMAGES[index].tobytes()) for index in chosen],
-            model=key[0],
-            version=key[1],
-        )
-        reply = DigitServiceStub(channel).ClassifyBatch(request, timeout=seconds)
-        named = (reply.model.name, reply.model.version)
-        found = [one.digit for one in reply.classifications]
-        return (
-            named == key
-            and reply.model.sha256 == self._truth.sha256[key]
-            and found == self._truth.digits[key][chosen].tolist()
-        )
-
-    def _infer(self, channel: grpc.Channel, key: Key, chosen: list[int], seconds: float) -> bool:
-        pixels, number = _IMAGES[chosen], str(time.monotonic_ns())
-        request = oip.ModelInferRequest(
-            model_name=key[0],
-            model_version=key[1],
-            id=number,
-            raw_input_contents=[to_raw(pixels)],
-        )
-        request.inputs.add(name="pixels", datatype="UINT8", shape=pixels.shape)
-        request.outputs.add(name="digit")
-        reply = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=seconds)
-        found = np.frombuffer(reply.raw_output_contents[0], np.int64)
-        return (reply.model_name, reply.model_version, reply.id) == (
-            *key,
-            number,
-        ) and found.tolist() == self._truth.digits[key][chosen].tolist()
 
 
 def try_concurrency(models: Path, seconds: float, callers: int = 64) -> Iterator[Figure]:
@@ -130,9 +75,7 @@ def try_concurrency(models: Path, seconds: float, callers: int = 64) -> Iterator
         threads = [threading.Thread(target=clients.run, args=(seed,)) for seed in range(callers)]
         for thread in threads:
             thread.start()
-        changes = _change_models(
-            service.target, sorted({name for name, _ in truth.digits}), seconds
-        )
+        changes = _change_models(service.target, sorted({name for name, _ in truth.keys}), seconds)
         clients.stopped.set()
         for thread in threads:
             thread.join()

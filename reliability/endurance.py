@@ -1,34 +1,35 @@
 """Mixed traffic for a long time: nothing may grow, and nothing may slow down."""
 
 import multiprocessing
+import shutil
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
-import grpc
 import numpy as np
 
-from gurmukhi.inference import open_inference_grpc_pb2 as oip
-from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
-from reliability.cases import cases
-from reliability.concurrency import Clients, Truth
 from reliability.figures import Figure
 from reliability.neighbour import calling, quantile
+from reliability.questions import Truth
 from reliability.service import Service, serving
+from reliability.traffic import Traffic
 
 TRIAL: Final = "endurance"
 _PROCESSES: Final = 2
-_CALLERS: Final = 16  # a process
-_SAMPLES: Final = 60
+_SAMPLES: Final = 120
 _WARM_UP: Final = 0.2  # of the time
 _RATE: Final = 2_000
-_RELOAD_SECONDS: Final = 5.0
+# What else is to be there, so many a second.
+_KINDS: Final = {"messages of streams": 20.0, "bad calls": 10.0, "reloads": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,76 +61,126 @@ class Sample:
 
 def try_endurance(models: Path, seconds: float, out: Path) -> Iterator[Figure]:
     """Mixed traffic for so long, watched all the time."""
-    context = multiprocessing.get_context("spawn")
-    with serving(models, "--model-control", "explicit") as service, ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="gurmukhi-endurance-") as folder,
+        ExitStack() as stack,
+    ):
+        repository = Path(folder) / "models"
+        shutil.copytree(models, repository)  # its files are touched, to be loaded again
+        service = stack.enter_context(serving(repository, "--model-control", "explicit"))
         neighbour = stack.enter_context(calling(service.target))
-        pipes = []
-        for index in range(_PROCESSES):
-            ours, theirs = context.Pipe()
-            arguments = (service.target, models, index, theirs)
-            context.Process(target=_drive, args=arguments, daemon=True).start()
-            pipes.append(ours)
+        drivers = [_Driver(service.target, repository, index) for index in range(_PROCESSES)]
+        for driver in drivers:
+            driver.ready()
         samples = []
         for _ in range(_SAMPLES):
             time.sleep(seconds / _SAMPLES)
             samples.append(Sample.of(service))
-        for pipe in pipes:
-            pipe.send(None)
-        codes, wrong = Counter[str](), 0
-        for pipe in pipes:
-            found, missed = pipe.recv()
-            codes, wrong = codes + found, wrong + missed
+        told = Told.sum(driver.stop() for driver in drivers)
         running = service.is_running()
-    _plot(samples, neighbour.began, neighbour.seconds, out / "endurance.svg")
-    first, last = samples[int(_SAMPLES * _WARM_UP)], samples[-1]
+    warm = samples[int(_SAMPLES * _WARM_UP) :]
     yield Figure.exactly(TRIAL, "the server still runs", running, expected=True)
-    yield Figure.exactly(TRIAL, f"wrong answers of {codes['OK']:,}", wrong, 0)
-    rate = (last.handled - first.handled) / (last.at - first.at)
+    yield from told.figures(seconds)
+    rate = (warm[-1].handled - warm[0].handled) / (warm[-1].at - warm[0].at)
     yield Figure.at_least(TRIAL, "calls a second", rate, _RATE)
-    grown = last.resident_bytes / first.resident_bytes
-    yield Figure.at_most(TRIAL, "memory at the end : after warm-up", grown, 1.05)
-    yield Figure.at_most(TRIAL, "new threads", last.threads - first.threads, 5)
-    yield Figure.at_most(TRIAL, "new descriptors", last.descriptors - first.descriptors, 5)
-    yield Figure.at_most(TRIAL, "new metric series", last.series - first.series, 20)
-    middle = (first.at + last.at) / 2
-    halves = [neighbour.latencies([span]) for span in ((first.at, middle), (middle, last.at))]
-    slower = quantile(halves[1], 0.99) / quantile(halves[0], 0.99)
-    yield Figure.at_most(TRIAL, "p99 latency of the second half : the first", slower, 1.5)
+    yield from _growth(warm)
+    middle, end = (warm[0].at + warm[-1].at) / 2, warm[-1].at
+    halves = [neighbour.latencies([span]) for span in ((warm[0].at, middle), (middle, end))]
+    first, second = (quantile(half, 0.99) for half in halves)
+    what = f"p99 latency of the second half ({second * 1e3:.0f} ms) : the first"
+    yield Figure.at_most(TRIAL, what, second / first, 1.5)
+    _plot(samples, neighbour.began, neighbour.seconds, out / "endurance.svg")
+
+
+def _growth(warm: Sequence[Sample]) -> Iterator[Figure]:
+    """What grew from the first fifth of the samples to the last, by their medians.
+
+    A single sample may fall into a moment in which a model is loaded.
+    """
+    fifth = max(1, len(warm) // 5)
+
+    def medians(of: Callable[[Sample], int]) -> tuple[float, float]:
+        first, last = warm[:fifth], warm[-fifth:]
+        return median(map(of, first)), median(map(of, last))
+
+    first, last = medians(lambda one: one.resident_bytes)
+    what = f"memory at the end ({last / 2**20:.0f} MB) : after warm-up"
+    yield Figure.at_most(TRIAL, what, last / first, 1.05)
+    first, last = medians(lambda one: one.threads)
+    yield Figure.at_most(TRIAL, "new threads", last - first, 5)
+    first, last = medians(lambda one: one.descriptors)
+    yield Figure.at_most(TRIAL, "new descriptors", last - first, 5)
+    first, last = medians(lambda one: one.series)
+    yield Figure.at_most(TRIAL, "new metric series", last - first, 20)
+
+
+@dataclass(slots=True)
+class Told:
+    """What senders sent and were told."""
+
+    codes: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def sum(cls, parts: "Iterable[Told]") -> "Told":
+        """All of them together."""
+        total = cls()
+        for part in parts:
+            total.codes += part.codes
+            total.counts += part.counts
+            total.wrong += part.wrong
+        return total
+
+    def figures(self, seconds: float) -> Iterator[Figure]:
+        """That all was answered as it should be, and that each kind of traffic was there."""
+        told, wrong = self.codes["OK"], dict(self.wrong.most_common(3)) or "none"
+        late = self.codes["DEADLINE_EXCEEDED"]
+        what = f"wrong answers of {told:,}, beside {late:,} calls whose deadline was short"
+        yield Figure.exactly(TRIAL, what, wrong, "none")
+        odd = sorted(set(self.codes) - {"OK", "DEADLINE_EXCEEDED"})
+        yield Figure.exactly(TRIAL, "other statuses", odd, [])
+        yield Figure.at_most(TRIAL, "share of passed deadlines", late / max(told, 1), 0.03)
+        for what, a_second in _KINDS.items():
+            yield Figure.at_least(TRIAL, what, self.counts[what], round(a_second * seconds))
+
+
+class _Driver:
+    """A process that sends mixed traffic until it is stopped."""
+
+    def __init__(self, target: str, models: Path, index: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        arguments = (target, models, index, theirs)
+        self._process = context.Process(target=_drive, args=arguments, daemon=True)
+        self._process.start()
+
+    def ready(self) -> None:
+        """Wait until it sends."""
+        self._pipe.recv()
+
+    def stop(self) -> Told:
+        """End it; what it was told."""
+        self._pipe.send(None)
+        told: Told = self._pipe.recv()
+        self._process.join()
+        return told
 
 
 def _drive(target: str, models: Path, index: int, pipe: Connection) -> None:
-    """Callers of one process; the first one's also reload models, another's send bad input."""
-    clients = Clients(target, Truth.of(models))
-    threads = [threading.Thread(target=clients.run, args=(seed,)) for seed in range(_CALLERS)]
-    other = _reload if index == 0 else _send_bad_input
-    threads.append(threading.Thread(target=other, args=(target, clients.stopped)))
+    """Send from one process; the first one's also reload models, the others' send bad input."""
+    traffic = Traffic(target, Truth.of(models), index)
+    other = partial(traffic.reload, models) if index == 0 else traffic.send_bad_input
+    threads = [threading.Thread(target=one) for one in (traffic.call, traffic.stream, other)]
     for thread in threads:
         thread.start()
+    pipe.send(None)
     pipe.recv()
-    clients.stopped.set()
+    traffic.stopped.set()
     for thread in threads:
         thread.join()
-    clients.close()
-    pipe.send((clients.codes, clients.wrong))
-
-
-def _reload(target: str, stopped: threading.Event) -> None:
-    with grpc.insecure_channel(target) as channel:
-        stub = GRPCInferenceServiceStub(channel)
-        names = [one.name for one in stub.RepositoryIndex(oip.RepositoryIndexRequest()).models]
-        turn = 0
-        while not stopped.wait(_RELOAD_SECONDS):
-            turn += 1
-            name = names[turn % len(names)]
-            stub.RepositoryModelLoad(oip.RepositoryModelLoadRequest(model_name=name), timeout=60)
-
-
-def _send_bad_input(target: str, stopped: threading.Event) -> None:
-    with grpc.insecure_channel(target) as channel:
-        for case in cases(seed=9):
-            if stopped.wait(0.005):
-                return
-            channel.unary_unary(case.path, bytes, bytes).future(case.message, timeout=20).code()
+    traffic.close()
+    pipe.send(Told(traffic.codes, traffic.counts, traffic.wrong))
 
 
 def _plot(samples: list[Sample], began: list[float], seconds: list[float], path: Path) -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from evaluator.files import write_whole
+
 _BEGIN: Final = "<!-- written by make reliability -->"
 _END: Final = "<!-- end -->"
 
@@ -43,7 +45,7 @@ def write_figures(path: Path, figures: Iterable[Figure]) -> None:
     """Write the figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = [asdict(figure) for figure in figures]
-    path.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -64,6 +66,4 @@ def put_into_page(page: Path, figures: Sequence[Figure], occasion: str) -> None:
     _, found, after = rest.partition(_END)
     if not found:
         raise ValueError(f"{page}: has no {_BEGIN} … {_END}")
-    page.write_text(
-        f"{before}{_BEGIN}\n{occasion}\n\n{table(figures)}{_END}{after}", encoding="utf-8"
-    )
+    write_whole(page, f"{before}{_BEGIN}\n{occasion}\n\n{table(figures)}{_END}{after}")

@@ -1,10 +1,13 @@
 """Disks that are full, models that are damaged, folders that go away."""
 
+import itertools
 import os
 import random
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -25,12 +28,13 @@ from gurmukhi.synthetic import synthetic_digits
 from reliability.crashes import calling
 from reliability.figures import Figure
 from reliability.seeds import report, sound_bundle
-from reliability.service import serving
+from reliability.service import serving, unprivileged
 from server.model import load_model
 
 TRIAL: Final = "storage"
 _IMAGES, _ = synthetic_digits(20, 95)
 _SOUND: Final = 0
+_REGIONS: Final = 97  # of a file; no multiple of the files, so that each has all
 _REFUSED: Final = 10  # of a child whose write failed with an error that a command reports
 
 
@@ -99,17 +103,17 @@ def _limited(size: int, write: Callable[[], object]) -> int:
 
 
 def _damaged_models(models: Path, folder: Path, flips: int) -> Iterator[Figure]:
-    """Flip a bit anywhere, or cut a file anywhere: it must not be loaded."""
+    """Flip a bit of each region of each file, or cut it there: it must not be loaded."""
     sound = models / "mlp/1"
     bundle = folder / "damaged/mlp/1"
     shutil.copytree(sound, bundle)
-    rng = random.Random(8)
+    rng, regions = random.Random(8), itertools.cycle(range(_REGIONS))
     loaded: Counter[str] = Counter()
     files = sorted(path for path in bundle.iterdir() if path.name in (*FILES, MANIFEST))
     for index in range(flips):
         path = files[index % len(files)]
         data = path.read_bytes()
-        place = rng.randrange(len(data))
+        place = int((next(regions) + rng.random()) / _REGIONS * len(data))
         damaged = bytearray(data)
         if index % 5 == 0:
             del damaged[place:]
@@ -171,7 +175,10 @@ def _vanishing_models(models: Path, folder: Path) -> Iterator[Figure]:
     shutil.copytree(models / "mlp", repository / "mlp")
     poll = ("--model-control", "poll", "--poll-seconds", "0.1")
     what = "repository that goes away"
-    with serving(repository, *poll) as service, calling(service.target, retries=False) as callers:
+    with (
+        serving(repository, *poll, prefix=unprivileged()) as service,
+        calling(service.target, retries=False) as callers,
+    ):
         repository.rename(aside)
         time.sleep(0.5)
         callers.wait_for_answers(20, what)
@@ -182,12 +189,26 @@ def _vanishing_models(models: Path, folder: Path) -> Iterator[Figure]:
         repository.chmod(0o555)
         time.sleep(0.5)
         callers.wait_for_answers(20, what)
-        said = str(repository) in service.log
+        said = f"{repository}: cannot be read" in service.log
+        written = _publish_unprivileged(repository)
         repository.chmod(0o755)
     yield from callers.figures(TRIAL, what)
     lost = sum(callers.codes.values()) - callers.answered
     yield Figure.exactly(TRIAL, f"{what}: calls without an answer", lost, 0)
     yield Figure.exactly(TRIAL, f"{what}: the log names it", said, expected=True)
+    yield Figure.exactly(TRIAL, "read-only repository: bundles written", written, 0)
+
+
+def _publish_unprivileged(repository: Path) -> int:
+    """Publish into a repository that may only be read; how many bundles it has more after it."""
+    before = len(find_bundles(repository))
+    publish = "import sys, pathlib, reliability.seeds as seeds\n"
+    publish += "seeds.sound_bundle(pathlib.Path(sys.argv[1]))"
+    command = [*unprivileged(), sys.executable, "-c", publish, str(repository / "mlp")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "Permission denied" not in done.stderr:
+        raise RuntimeError(f"publishing was not refused: {done.stderr[-300:]}")
+    return len(find_bundles(repository)) - before
 
 
 def _no_gateway() -> Iterator[Figure]:

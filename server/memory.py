@@ -1,7 +1,22 @@
-"""Give back what loading needed and serving does not."""
+"""Keep little memory: one heap for all threads, and nothing that only loading needed."""
 
 import ctypes
 import gc
+from typing import Final
+
+_M_ARENA_MAX: Final = -8  # of glibc's malloc.h
+
+
+def share_one_heap() -> None:
+    """Have the threads that begin from now on allocate from one heap.
+
+    glibc gives each a heap of its own, which holds on to what its largest calls took: under mixed
+    calls a process grew by a tenth in minutes. It does so for threads that allocate at the same
+    time, which Python's do not.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc; musl has one heap alone
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def settle() -> None:

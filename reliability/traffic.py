@@ -1,0 +1,171 @@
+"""Mixed traffic that costs its sender little, so that two cores are the server's to use.
+
+Calls are made once, as bytes, and sent again and again, many under way from one thread. A reply is
+held against the truth when it is first seen; one that has the same bytes as an earlier right one
+is as right as that.
+"""
+
+import itertools
+import os
+import random
+import threading
+from collections import Counter, deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from gurmukhi.inference import open_inference_grpc_pb2 as oip
+from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
+from reliability.cases import cases
+from reliability.questions import IMAGES, Question, Truth
+
+_QUESTIONS: Final = 600
+_BATCHES: Final = (1, 1, 1, 2, 7, 32)
+_WINDOW: Final = 16  # calls under way
+_TIMEOUT_SECONDS: Final = 20.0
+_SHORT_SECONDS: Final = 0.005  # a deadline that many calls pass under such a load
+_SHORT_SHARE: Final = 0.02
+_STREAM_MESSAGES: Final = 50
+_STREAM_PAUSE_SECONDS: Final = 0.5
+_RELOAD_SECONDS: Final = 5.0
+_BAD_CASES: Final = 2000
+_BAD_PAUSE_SECONDS: Final = 0.01
+
+
+class Traffic:
+    """Senders to one server, each a method for a thread of its own, and what they were told."""
+
+    def __init__(self, target: str, truth: Truth, seed: int) -> None:
+        self.codes: Counter[str] = Counter()  # of calls
+        self.counts: Counter[str] = Counter()  # of messages of streams, of reloads, of bad calls
+        self.wrong: Counter[str] = Counter()
+        self.stopped = threading.Event()
+        self._truth = truth
+        self._rng = random.Random(seed)
+        self._right: dict[int, bytes] = {}  # by the identity of a question, which is kept
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        # More connections for calls cost both ends a system call each for what one takes at once.
+        self._calls = grpc.insecure_channel(target, own)
+        self._others = grpc.insecure_channel(target, own)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._calls.close()
+        self._others.close()
+
+    def call(self) -> None:
+        """Ask over both APIs, all versions, alone and in batches, as fast as answers come."""
+        questions = [self._ask(number) for number in range(_QUESTIONS)]
+        methods = _Methods(self._calls)
+        pending: deque[tuple[Question, Any]] = deque()
+        while not self.stopped.is_set():
+            question = questions[int(self._rng.random() * _QUESTIONS)]
+            is_short = self._rng.random() < _SHORT_SHARE
+            seconds = _SHORT_SECONDS if is_short else _TIMEOUT_SECONDS
+            future = methods.of(question.path).future(question.message, timeout=seconds)
+            pending.append((question, future))
+            if len(pending) >= _WINDOW:
+                self._take(*pending.popleft())
+        for question, future in pending:
+            self._take(question, future)
+
+    def stream(self) -> None:
+        """Ask over the streams of both APIs."""
+        streams = [self._ask_stream(index) for index in range(10)]
+        methods = _Methods(self._others)
+        for questions in itertools.cycle(streams):
+            if self.stopped.wait(_STREAM_PAUSE_SECONDS):
+                return
+            method = methods.of_stream(questions[0].path)
+            messages = iter([question.message for question in questions])
+            replies = list(method(messages, timeout=_TIMEOUT_SECONDS))
+            if len(replies) != len(questions):
+                self.wrong[f"{questions[0].path}: {len(replies)} replies"] += 1
+            for question, reply in zip(questions, replies, strict=False):
+                self._hold(question, reply)
+                self.counts["messages of streams"] += 1
+
+    def send_bad_input(self) -> None:
+        """Send calls that no sound client would make."""
+        methods = _Methods(self._others)
+        found = list(itertools.islice(cases(seed=9), _BAD_CASES))
+        for case in itertools.cycle(found):
+            if self.stopped.wait(_BAD_PAUSE_SECONDS):
+                return
+            future = methods.of(case.path).future(case.message, timeout=_TIMEOUT_SECONDS)
+            code = future.code().name
+            self.counts["bad calls"] += 1
+            # Models are loaded by call here, and there is none of such a name.
+            is_load = case.path.endswith("/RepositoryModelLoad")
+            if code not in ({"NOT_FOUND"} if is_load else case.expected):
+                self.wrong[f"{case.path}: {code}"] += 1
+
+    def reload(self, models: Path) -> None:
+        """Load versions again, one after another, as if their files were new."""
+        stub = GRPCInferenceServiceStub(self._others)
+        for name, version in itertools.cycle(self._truth.keys):
+            if self.stopped.wait(_RELOAD_SECONDS):
+                return
+            os.utime(models / name / version / "manifest.json")  # else it stays as it is
+            stub.RepositoryModelLoad(oip.RepositoryModelLoadRequest(model_name=name), timeout=60)
+            self.counts["reloads"] += 1
+
+    def _take(self, question: Question, future: Any) -> None:
+        try:
+            reply = future.result()
+        except grpc.RpcError:
+            self.codes[future.code().name] += 1
+            return
+        self.codes["OK"] += 1
+        self._hold(question, reply)
+
+    def _hold(self, question: Question, reply: bytes) -> None:
+        if self._right.get(id(question)) == reply:
+            return
+        if question.is_right(reply):
+            self._right[id(question)] = reply
+        else:
+            self.wrong[question.path] += 1
+
+    def _ask(self, number: int) -> Question:
+        key, chosen = self._choose(self._rng.choice(_BATCHES))
+        kind = number % 12
+        if kind < 4:
+            return self._truth.classify_batch(key, chosen)
+        if kind < 6:
+            return self._truth.classify_picture(key, chosen[0])
+        return self._truth.infer(key, chosen, str(number), is_raw=kind > 6)
+
+    def _ask_stream(self, index: int) -> Sequence[Question]:
+        questions = []
+        for place in range(_STREAM_MESSAGES):
+            key, chosen = self._choose(self._rng.choice(_BATCHES))
+            if index % 2:
+                questions.append(self._truth.stream_infer(key, chosen, f"{index}-{place}"))
+            else:
+                questions.append(self._truth.classify_stream(key, chosen[0], place))
+        return questions
+
+    def _choose(self, count: int) -> tuple[tuple[str, str], list[int]]:
+        chosen = [self._rng.randrange(len(IMAGES)) for _ in range(count)]
+        return self._rng.choice(self._truth.keys), chosen
+
+
+class _Methods:
+    """The methods of a channel, bytes in and out, each made once."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+        self._made: dict[str, Any] = {}
+
+    def of(self, path: str) -> Any:
+        if path not in self._made:
+            self._made[path] = self._channel.unary_unary(path, None, None)
+        return self._made[path]
+
+    def of_stream(self, path: str) -> Any:
+        if path not in self._made:
+            self._made[path] = self._channel.stream_stream(path, None, None)
+        return self._made[path]
