@@ -131,6 +131,9 @@ class Supervisor:
             return getattr(self.control, call)(*arguments)
         except ServiceError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends this call, and no later one
+            _log.exception("model control failed")
+            return RuntimeError(f"model control failed ({type(error).__name__})")
 
 
 @contextmanager

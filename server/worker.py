@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from server.config import ServerConfig
 from server.control import IndexEntry
 from server.cpus import pin
-from server.errors import ServiceError
 from server.logs import start_logs
 from server.policy import Candidate, Key
 from server.process import ServingProcess
@@ -90,7 +89,7 @@ class RemoteControl:
         with self._lock:
             self._requests.send((call, arguments))
             answer = self._requests.recv()
-        if isinstance(answer, ServiceError):
+        if isinstance(answer, Exception):  # a ServiceError, or a RuntimeError of a bug of ours
             raise answer
         return answer
 
