@@ -39,11 +39,11 @@ def test_model_control_outlives_an_error_that_nobody_foresaw(models: Path) -> No
     )
     ours, theirs = multiprocessing.Pipe()
     threading.Thread(target=supervisor._answer, args=(theirs,), daemon=True).start()
-    del theirs  # the thread's alone
-    control = RemoteControl(ours)
-    with pytest.raises(RuntimeError, match="KeyError"):
-        control.load("mlp")
+    ours.send(("load", ("mlp",)))
+    assert ours.poll(20), "no answer"
+    assert "KeyError" in str(ours.recv())
     reached = []
+    control = RemoteControl(ours)
     control.load("mlp")
     assert [entry.state for entry in control.index() if entry.name == "mlp"] == ["READY"]
     with pytest.raises(NotFound):
