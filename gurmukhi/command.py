@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import select
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -98,6 +99,8 @@ def run(
             complain(parser.prog, _describe(error))
             code = EXIT_BAD_DATA
     except KeyboardInterrupt:
+        # A second one ends at once: what runs after this, at the interpreter's end, catches none.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         complain(parser.prog, "interrupted")
         code = EXIT_INTERRUPTED
     if not _can_flush(sys.stdout):

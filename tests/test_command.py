@@ -3,9 +3,10 @@
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,24 @@ import gurmukhi
 from gurmukhi.command import Parser, one_line, positive_number, run, whole_number
 from gurmukhi.errors import CallError, DataError
 
+ENDS_SLOWLY = """
+import atexit, sys, threading, time
+from gurmukhi.command import Parser, run
+atexit.register(time.sleep, 60)
+def work(arguments):
+    print("begun", flush=True)
+    time.sleep(60)
+sys.exit(run(Parser("gurmukhi-test", ""), work, []))
+"""
 ROOMS = ["trainer", "server", "evaluator", "gurmukhi.classify"]
+
+
+@pytest.fixture(autouse=True)
+def _own_interrupts() -> Iterator[None]:
+    """Leave pytest its interrupt, which an interrupted command gives back to the system."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -164,3 +182,23 @@ def test_the_console_scripts_are_named_as_the_commands_call_themselves() -> None
     text = (Path(ROOT) / "pyproject.toml").read_text()
     for command in ("gurmukhi-train", "gurmukhi-serve", "gurmukhi-evaluate", "gurmukhi-classify"):
         assert re.search(rf'^{command} = "[a-z_.]+:main"$', text, re.MULTILINE)
+
+
+def test_a_second_interrupt_ends_at_once_and_shows_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDS_SLOWLY],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell has its background jobs ignore SIGINT, and Python would keep that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == "gurmukhi-test: interrupted\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=20) == -signal.SIGINT
