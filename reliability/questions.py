@@ -21,6 +21,8 @@ IMAGES, _ = synthetic_digits(300, 98)
 CLASSIFY: Final = "/gurmukhi.v1.DigitService/Classify"
 CLASSIFY_BATCH: Final = "/gurmukhi.v1.DigitService/ClassifyBatch"
 CLASSIFY_STREAM: Final = "/gurmukhi.v1.DigitService/ClassifyStream"
+LIST_MODELS: Final = "/gurmukhi.v1.DigitService/ListModels"
+MODEL_READY: Final = "/inference.GRPCInferenceService/ModelReady"
 MODEL_INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
 STREAM_INFER: Final = "/inference.GRPCInferenceService/ModelStreamInfer"
 Key = tuple[str, str]  # a model's name and version
@@ -125,6 +127,25 @@ class Truth:
             )
 
         return Question(CLASSIFY_STREAM, request.SerializeToString(), is_right)
+
+    def is_ready(self, key: Key) -> Question:
+        """Whether a version is served, over Open Inference."""
+        request = oip.ModelReadyRequest(name=key[0], version=key[1])
+
+        def is_right(data: bytes) -> bool:
+            return oip.ModelReadyResponse.FromString(data).ready
+
+        return Question(MODEL_READY, request.SerializeToString(), is_right)
+
+    def listing(self) -> Question:
+        """All versions, over DigitService."""
+
+        def is_right(data: bytes) -> bool:
+            models = pb.ListModelsResponse.FromString(data).models
+            found = {(one.name, one.version): one.sha256 for one in models}
+            return found == self.sha256
+
+        return Question(LIST_MODELS, pb.ListModelsRequest().SerializeToString(), is_right)
 
     def _expected(self, key: Key, chosen: list[int]) -> list[int]:
         expected: list[int] = self.digits[key][chosen].tolist()

@@ -22,7 +22,7 @@ from reliability.cases import cases
 from reliability.questions import IMAGES, Question, Truth
 
 _QUESTIONS: Final = 600
-_BATCHES: Final = (1, 1, 1, 2, 7, 32)
+_BATCHES: Final = (1, 1, 1, 1, 1, 1, 2, 4, 7, 32)
 _WINDOW: Final = 16  # calls under way
 _TIMEOUT_SECONDS: Final = 20.0
 _SHORT_SECONDS: Final = 0.005  # a deadline that many calls pass under such a load
@@ -131,12 +131,19 @@ class Traffic:
 
     def _ask(self, number: int) -> Question:
         key, chosen = self._choose(self._rng.choice(_BATCHES))
-        kind = number % 12
-        if kind < 4:
-            return self._truth.classify_batch(key, chosen)
-        if kind < 6:
-            return self._truth.classify_picture(key, chosen[0])
-        return self._truth.infer(key, chosen, str(number), is_raw=kind > 6)
+        match number % 12:
+            case 0:
+                return self._truth.is_ready(key)
+            case 1:
+                return self._truth.listing()
+            case 2:
+                return self._truth.classify_picture(key, chosen[0])
+            case 3:
+                return self._truth.infer(key, chosen, str(number), is_raw=False)
+            case 4 | 5 | 6:
+                return self._truth.classify_batch(key, chosen)
+            case _:
+                return self._truth.infer(key, chosen, str(number))
 
     def _ask_stream(self, index: int) -> Sequence[Question]:
         questions = []
