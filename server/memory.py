@@ -4,19 +4,24 @@ import ctypes
 import gc
 from typing import Final
 
-_M_ARENA_MAX: Final = -8  # of glibc's malloc.h
+# Of glibc's malloc.h, each with its value.
+_ONE_HEAP: Final = (-8, 1)  # M_ARENA_MAX
+_LARGE: Final = (-3, 1 << 20)  # M_MMAP_THRESHOLD: what is larger goes back when it is freed
+_SPARE: Final = (-1, 2 << 20)  # M_TRIM_THRESHOLD: what the heap may keep free at its end
 
 
-def share_one_heap() -> None:
-    """Have the threads that begin from now on allocate from one heap.
+def limit_heap() -> None:
+    """Have the threads that begin from now on allocate from one heap, and that give back.
 
     glibc gives each a heap of its own, which holds on to what its largest calls took: under mixed
     calls a process grew by a tenth in minutes. It does so for threads that allocate at the same
-    time, which Python's do not.
+    time, which Python's do not. And it takes the largest block that was ever freed, such as a
+    picture of 16 megapixels, for a size to keep at hand.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc; musl has one heap alone
     if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
+        for name, value in (_ONE_HEAP, _LARGE, _SPARE):
+            mallopt(name, value)
 
 
 def settle() -> None:

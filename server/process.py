@@ -14,7 +14,7 @@ from server.grpc_front import FrontConfig, GrpcFront
 from server.grpc_router import Router
 from server.health import HealthService
 from server.inference_service import InferenceService
-from server.memory import share_one_heap
+from server.memory import limit_heap
 from server.metrics import ServerMetrics
 from server.model import Model
 from server.policy import Key
@@ -39,7 +39,7 @@ class ServingProcess:
         port: int,
         shares_port: bool,
     ) -> None:
-        share_one_heap()
+        limit_heap()
         self.metrics = ServerMetrics(registry)
         self._serves = threading.Event()
         self.repository = Repository(Catalogue())

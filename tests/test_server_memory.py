@@ -1,16 +1,20 @@
 """A server keeps what serving needs, not what loading took."""
 
+import io
 import re
+import resource
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from conftest import serving
+from conftest import RunningServer, serving
+from PIL import Image
 
 from gurmukhi.client import DigitClient
 from gurmukhi.synthetic import synthetic_digits
 
 IMAGES, _ = synthetic_digits(32, 99)
 HEAP_BYTES = 64 << 20
+LARGE_BYTES = 12_000_000  # of the picture below; as many as threads were kept, and more
 
 
 def test_memory_that_loading_took_is_given_back(models: Path) -> None:
@@ -29,6 +33,30 @@ def test_the_threads_of_a_server_share_one_heap(models: Path) -> None:
         heaps = own_heaps(Path(f"/proc/{running.process.pid}/maps").read_text())
     # Those that ran before it was said: a thread of Python's, and of onnxruntime's import.
     assert heaps <= 1
+
+
+def test_what_a_large_picture_took_is_given_back(models: Path) -> None:
+    """The C library takes the largest block ever freed for a size to keep at hand."""
+    with serving(models) as running, DigitClient(running.target, timeout_seconds=60) as client:
+        list(map(client.classify, IMAGES))
+        before = resident_bytes(running)
+        with ThreadPoolExecutor(8) as callers:
+            list(callers.map(client.classify, [large_picture(), IMAGES[0]] * 30))
+        assert resident_bytes(running) < before + LARGE_BYTES
+
+
+def large_picture() -> bytes:
+    """A digit on a sheet of 12 megapixels."""
+    out = io.BytesIO()
+    sheet = Image.new("L", (4000, 3000), 255)
+    sheet.paste(Image.fromarray(IMAGES[0]).resize((2000, 2000)), (900, 400))
+    sheet.save(out, "PNG")
+    return out.getvalue()
+
+
+def resident_bytes(running: RunningServer) -> int:
+    pages = Path(f"/proc/{running.process.pid}/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def own_heaps(maps: str) -> int:
