@@ -13,9 +13,9 @@ _SPARE: Final = (-1, 2 << 20)  # M_TRIM_THRESHOLD: what the heap may keep free a
 def limit_heap() -> None:
     """Have the threads that begin from now on allocate from one heap, and that give back.
 
-    glibc gives each a heap of its own, which holds on to what its largest calls took: under mixed
-    calls a process grew by a tenth in minutes. It does so for threads that allocate at the same
-    time, which Python's do not. And it takes the largest block that was ever freed, such as a
+    glibc gives each a heap of its own, which holds on to what its largest calls took, so that a
+    process grows for as long as its calls are mixed. It does so for threads that allocate at the
+    same time, which Python's do not. And it takes the largest block that was ever freed, such as a
     picture of 16 megapixels, for a size to keep at hand.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc; musl has one heap alone
