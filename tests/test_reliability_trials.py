@@ -1,12 +1,15 @@
 """The short forms of `make reliability`, and how its figures are written."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import run_command
 
+from reliability.__main__ import _to_its_end
 from reliability.concurrency import try_concurrency
-from reliability.endurance import try_endurance
+from reliability.endurance import Told, try_endurance
 from reliability.figures import Figure, put_into_page
 from reliability.storage import try_storage
 
@@ -33,6 +36,39 @@ def test_a_figure_that_misses_its_limit_stands_out_in_the_page(tmp_path: Path) -
     assert len(broken(figures)) == 1
 
 
+def test_a_trial_that_breaks_off_keeps_its_figures_and_is_one_that_failed() -> None:
+    def trial() -> Iterator[Figure]:
+        yield Figure.exactly("a", "b", 0, 0)
+        raise TimeoutError("an end: not within 60 s")
+
+    kept, broke_off = _to_its_end("a", trial)
+    assert kept.holds
+    assert not broke_off.holds
+    assert broke_off.value == "TimeoutError: an end: not within 60 s"
+
+
+@pytest.mark.parametrize("part", [("--only", "storage"), ("--scale", "0.1")])
+def test_the_page_is_of_a_whole_run_alone(part: tuple[str, str]) -> None:
+    done = run_command("reliability", "--page", *part)
+    assert done.returncode == 64
+    assert "whole run" in done.stderr
+
+
+def test_a_trial_that_there_is_not_is_a_wrong_flag(models: Path) -> None:
+    done = run_command("reliability", "--models", str(models), "--only", "floods")
+    assert done.returncode == 64
+    assert "there are storage, readers" in done.stderr
+
+
+def test_an_endurance_that_told_wrong_or_lacked_a_kind_of_traffic_fails() -> None:
+    told = Told(codes=Counter({"OK": 100, "INTERNAL": 1}), wrong=Counter({"/a/B": 1}))
+    assert [figure.what for figure in told.figures(10) if not figure.holds] == [
+        "wrong answers of 100, beside 0 calls whose deadline was short",
+        "other statuses",
+        *("messages of streams", "bad calls", "reloads"),
+    ]
+
+
 @pytest.mark.slow
 def test_full_disks_and_damaged_models_leave_nothing_half_done(models: Path) -> None:
     assert broken(try_storage(models, 200)) == []
@@ -47,6 +83,6 @@ def test_each_answer_belongs_to_its_request_while_models_come_and_go(models: Pat
 def test_mixed_traffic_leaks_nothing(models: Path, tmp_path: Path) -> None:
     figures = list(try_endurance(models, 30, tmp_path))
     # Of so short a run the memory is still that of a start, and the rate is the machine's.
-    kept = [one for one in figures if "memory" not in one.what and "second" not in one.what]
+    kept = [one for one in figures if "memory" not in one.what and one.what != "calls a second"]
     assert broken(kept) == []
     assert (tmp_path / "endurance.svg").is_file()
