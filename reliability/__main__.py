@@ -29,7 +29,7 @@ _PAGE: Final = Path("docs/reliability.md")
 _MINUTES: Final = 60.0
 _FUZZ_SECONDS: Final = 70  # of each reader
 _FUZZERS: Final = 2  # at a time
-_ATTACK_SECONDS: Final = 3  # in each round
+_ATTACK_SECONDS: Final = 2  # in each round
 _FLIPS: Final = 5_000
 
 
