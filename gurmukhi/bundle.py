@@ -130,7 +130,8 @@ class Bundle:
         try:
             _ensure_bounded(data)
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                golden = Golden(arrays["images"], arrays["digits"], arrays["scores"])
+                # As arrays: NumPy gives the bytes of a file that does not begin as one.
+                golden = Golden(*(np.asarray(arrays[n]) for n in ("images", "digits", "scores")))
         except Exception as error:  # a damaged archive makes NumPy raise nearly anything
             raise BundleError(f"{path}: not golden vectors ({error})") from error
         found = [
