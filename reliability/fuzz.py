@@ -44,12 +44,11 @@ def fuzz(reader: str, seconds: int, corpus: Path) -> Campaign:
             *(sys.executable, "-m", "reliability.fuzz", reader),
             *("--seconds", str(seconds), "--corpus", str(corpus)),
         ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         timeout=seconds + 120,
         check=False,
     )
-    log = done.stderr.decode(errors="replace")
+    log = (done.stderr + done.stdout).decode(errors="replace")  # Python's exception is on the last
     return Campaign(
         reader,
         cases=_figure(_EXECUTED, log),
