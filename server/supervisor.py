@@ -17,8 +17,9 @@ from prometheus_client import multiprocess
 from gurmukhi.errors import GurmukhiError
 from server.config import ServerConfig
 from server.control import ModelControl
+from server.envoy_process import EnvoyProcess
 from server.errors import ServiceError
-from server.worker import WorkerReplica, run_worker
+from server.worker import Process, WorkerReplica, run_worker
 
 # A worker that dies at once is not started in a tight loop.
 _RESTART_SECONDS: Final = 0.5
@@ -104,18 +105,26 @@ class Supervisor:
         commands, worker_commands = self._context.Pipe()
         requests, worker_requests = self._context.Pipe()
         with _metrics_in(self._metrics_folder), _deaf():
-            process = self._context.Process(
-                target=run_worker,
-                args=(self._config, self._port, place, worker_commands, worker_requests),
-                daemon=True,
-            )
-            process.start()
+            process = self._start(place, worker_commands, worker_requests)
         worker_commands.close()
         worker_requests.close()
         threading.Thread(target=self._answer, args=(requests,), daemon=True).start()
+        if isinstance(process, EnvoyProcess):
+            commands.send(process.orders)
         worker = WorkerReplica(process, commands, place)
         self._workers.append(worker)
         return worker
+
+    def _start(self, place: int, commands: Connection, requests: Connection) -> Process:
+        config, port = self._config, self._port
+        if config.front == "envoy":
+            pipes = (commands, requests)
+            return EnvoyProcess(config, port, place, pipes, self._metrics_folder)
+        process = self._context.Process(
+            target=run_worker, args=(config, port, place, commands, requests), daemon=True
+        )
+        process.start()
+        return process
 
     def _answer(self, requests: Connection) -> None:
         """Carry out what a worker's callers ask of model control, until the worker ends."""

@@ -1,0 +1,165 @@
+"""Envoy's configuration: one listener whose requests end in our application.
+
+Source: Envoy's API reference, envoy.config.bootstrap.v3 and HttpConnectionManager, and the filter
+of pyvoy that loads Python. Nothing of it comes from a client.
+"""
+
+import importlib.util
+import json
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+from gurmukhi.errors import GurmukhiError
+from server.config import ServerConfig
+
+NEEDS_EXTRA: Final = "--front envoy needs the extra `envoy` of this package (pyvoy)"
+APPLICATION: Final = "server.envoy_worker:app"
+# Calls of one connection at a time, as in the other front.
+_MOST_STREAMS: Final = 1024
+# How much of a message may be on its way before it is read; a batch of 1,000 images has 1 MiB.
+_STREAM_WINDOW: Final = 1 << 20
+_CONNECTION_WINDOW: Final = 4 << 20
+# Headers that come a byte now and then hold a stream for so long.
+_HEADERS_SECONDS: Final = 10
+_KEEPALIVE_TIMEOUT_SECONDS: Final = 20
+
+_HTTP_MANAGER: Final = (
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+    "HttpConnectionManager"
+)
+_MODULE: Final = (
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+)
+_TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+_STRING: Final = "type.googleapis.com/google.protobuf.StringValue"
+
+
+class EnvoyMissing(GurmukhiError):  # noqa: N818 - says what is missing
+    """The front's packages are not installed, or lack what they need."""
+
+
+def bootstrap(config: ServerConfig, port: int, admin: Path) -> dict[str, Any]:
+    """The configuration of one worker; `admin` is a socket that the parent alone can reach."""
+    chain: dict[str, Any] = {
+        "filters": [
+            {
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": _manager(config),
+            }
+        ]
+    }
+    if config.tls:
+        chain["transport_socket"] = _tls(config)
+    address: dict[str, Any] = {"address": _numeric(config.host), "port_value": port}
+    if address["address"] == "::":
+        address["ipv4_compat"] = True  # as every other server takes it
+    return {
+        "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "digits",
+                    "address": {"socket_address": address},
+                    "filter_chains": [chain],
+                    "enable_reuse_port": True,
+                    "per_connection_buffer_limit_bytes": _STREAM_WINDOW,
+                }
+            ]
+        },
+        # Our own metrics say what happens; Envoy's cost time and memory for each connection.
+        "stats_config": {"stats_matcher": {"reject_all": True}},
+    }
+
+
+def _numeric(host: str) -> str:
+    """The address of a host; Envoy takes no names here."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return str(found[0][4][0])
+
+
+def _manager(config: ServerConfig) -> dict[str, Any]:
+    connection: dict[str, Any] = {"idle_timeout": "0s", "max_stream_duration": "0s"}
+    if config.max_connection_age_seconds:
+        connection["max_connection_duration"] = f"{config.max_connection_age_seconds:.3f}s"
+    return {
+        "@type": _HTTP_MANAGER,
+        "stat_prefix": "digits",
+        "codec_type": "AUTO",
+        "server_name": "gurmukhi-serve",
+        "generate_request_id": False,
+        "request_headers_timeout": f"{_HEADERS_SECONDS}s",
+        "stream_idle_timeout": "0s",  # a watcher of health may hear nothing for days
+        "common_http_protocol_options": connection,
+        "http2_protocol_options": {
+            "max_concurrent_streams": _MOST_STREAMS,
+            "initial_stream_window_size": _STREAM_WINDOW,
+            "initial_connection_window_size": _CONNECTION_WINDOW,
+            "connection_keepalive": {
+                "interval": f"{config.keepalive_seconds:.3f}s",
+                "timeout": f"{_KEEPALIVE_TIMEOUT_SECONDS}s",
+                "connection_idle_interval": f"{config.keepalive_seconds:.3f}s",
+            },
+        },
+        "route_config": {"virtual_hosts": [{"name": "digits", "domains": ["*"]}]},
+        "http_filters": [
+            {
+                "name": "pyvoy",
+                "typed_config": {
+                    "@type": _MODULE,
+                    "dynamic_module_config": {"module": {"local": {"filename": _module_path()}}},
+                    "filter_name": "pyvoy",
+                    "terminal_filter": True,
+                    "filter_config": {
+                        "@type": _STRING,
+                        "value": json.dumps(
+                            {
+                                "app": APPLICATION,
+                                "interface": "asgi",
+                                "root_path": "",
+                                "lifespan": True,
+                                "worker_threads": 1,  # the interpreter's lock is one
+                            }
+                        ),
+                    },
+                },
+            }
+        ],
+    }
+
+
+def _tls(config: ServerConfig) -> dict[str, Any]:
+    """TLS from files that Envoy looks at again when their folder changes."""
+    assert config.tls  # noqa: S101 - asked for where it is there
+    files = config.tls
+    common: dict[str, Any] = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": str(files.cert.absolute())},
+                "private_key": {"filename": str(files.key.absolute())},
+                "watched_directory": {"path": str(files.cert.absolute().parent)},
+            }
+        ],
+    }
+    if files.client_ca:
+        common["validation_context"] = {
+            "trusted_ca": {"filename": str(files.client_ca.absolute())},
+            "watched_directory": {"path": str(files.client_ca.absolute().parent)},
+        }
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": _TLS,
+            "common_tls_context": common,
+            "require_client_certificate": files.client_ca is not None,
+        },
+    }
+
+
+def _module_path() -> str:
+    found = importlib.util.find_spec("pyvoy._pyvoy")
+    if found is None or found.origin is None:
+        raise EnvoyMissing(NEEDS_EXTRA)
+    return found.origin
