@@ -89,8 +89,8 @@ class EnvoyFront:
         route = call.route
         if self._is_stopping:
             raise NotReady("the server is stopping")
-        closed = self._tokens is not None and not route.is_open
-        if closed and not self._tokens.admit(call.invocation_metadata()):
+        tokens = None if route.is_open else self._tokens
+        if tokens and not tokens.admit(call.invocation_metadata()):
             raise Unauthenticated("a valid bearer token is needed")
         if route is self._unknown:
             raise Unsupported("no such method; see server reflection")
