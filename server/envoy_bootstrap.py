@@ -12,11 +12,14 @@ from typing import Any, Final
 
 from gurmukhi.errors import GurmukhiError
 from server.config import ServerConfig
+from server.envoy_secrets import Secrets
 
 NEEDS_EXTRA: Final = "--front envoy needs the extra `envoy` of this package (pyvoy)"
 APPLICATION: Final = "server.envoy_worker:app"
 # Calls of one connection at a time, as in the other front.
 _MOST_STREAMS: Final = 1024
+# Of a worker; each may hold some of a megabyte on its way.
+_MOST_CONNECTIONS: Final = 20_000
 # How much of a message may be on its way before it is read; a batch of 1,000 images has 1 MiB.
 _STREAM_WINDOW: Final = 1 << 20
 _CONNECTION_WINDOW: Final = 4 << 20
@@ -32,6 +35,10 @@ _MODULE: Final = (
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
 )
 _TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+_CONNECTION_LIMIT: Final = (
+    "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3."
+    "DownstreamConnectionsConfig"
+)
 _STRING: Final = "type.googleapis.com/google.protobuf.StringValue"
 
 
@@ -39,8 +46,10 @@ class EnvoyMissing(GurmukhiError):  # noqa: N818 - says what is missing
     """The front's packages are not installed, or lack what they need."""
 
 
-def bootstrap(config: ServerConfig, port: int, admin: Path) -> dict[str, Any]:
-    """The configuration of one worker; `admin` is a socket that the parent alone can reach."""
+def bootstrap(
+    config: ServerConfig, port: int, admin: Path, secrets: Secrets | None
+) -> dict[str, Any]:
+    """The configuration of one worker; `admin` is a socket that its own user alone can reach."""
     chain: dict[str, Any] = {
         "filters": [
             {
@@ -49,12 +58,13 @@ def bootstrap(config: ServerConfig, port: int, admin: Path) -> dict[str, Any]:
             }
         ]
     }
-    if config.tls:
-        chain["transport_socket"] = _tls(config)
+    if secrets:
+        chain["transport_socket"] = _tls(secrets)
     address: dict[str, Any] = {"address": _numeric(config.host), "port_value": port}
     if address["address"] == "::":
         address["ipv4_compat"] = True  # as every other server takes it
     return {
+        "node": {"id": "gurmukhi-serve", "cluster": "gurmukhi-serve"},  # secrets ask for one
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
         "static_resources": {
             "listeners": [
@@ -64,6 +74,17 @@ def bootstrap(config: ServerConfig, port: int, admin: Path) -> dict[str, Any]:
                     "filter_chains": [chain],
                     "enable_reuse_port": True,
                     "per_connection_buffer_limit_bytes": _STREAM_WINDOW,
+                }
+            ]
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": _CONNECTION_LIMIT,
+                        "max_active_downstream_connections": _MOST_CONNECTIONS,
+                    },
                 }
             ]
         },
@@ -128,34 +149,27 @@ def _manager(config: ServerConfig) -> dict[str, Any]:
     }
 
 
-def _tls(config: ServerConfig) -> dict[str, Any]:
-    """TLS from files that Envoy looks at again when their folder changes."""
-    assert config.tls  # noqa: S101 - asked for where it is there
-    files = config.tls
+def _tls(secrets: Secrets) -> dict[str, Any]:
     common: dict[str, Any] = {
         "alpn_protocols": ["h2", "http/1.1"],
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-        "tls_certificates": [
-            {
-                "certificate_chain": {"filename": str(files.cert.absolute())},
-                "private_key": {"filename": str(files.key.absolute())},
-                "watched_directory": {"path": str(files.cert.absolute().parent)},
-            }
-        ],
+        "tls_certificate_sds_secret_configs": [_secret(secrets.certificate)],
     }
-    if files.client_ca:
-        common["validation_context"] = {
-            "trusted_ca": {"filename": str(files.client_ca.absolute())},
-            "watched_directory": {"path": str(files.client_ca.absolute().parent)},
-        }
+    if secrets.client_ca:
+        common["validation_context_sds_secret_config"] = _secret(secrets.client_ca)
     return {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": _TLS,
             "common_tls_context": common,
-            "require_client_certificate": files.client_ca is not None,
+            "require_client_certificate": secrets.client_ca is not None,
         },
     }
+
+
+def _secret(path: Path) -> dict[str, Any]:
+    """A secret in a file that Envoy reads again when another takes its place."""
+    return {"name": path.stem, "sds_config": {"path_config_source": {"path": str(path)}}}
 
 
 def _module_path() -> str:

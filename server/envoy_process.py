@@ -14,6 +14,7 @@ from typing import Final
 
 from server.config import ServerConfig
 from server.envoy_bootstrap import NEEDS_EXTRA, EnvoyMissing, bootstrap
+from server.envoy_secrets import Secrets
 
 # Where the process that is started finds the numbers of its two pipes.
 PIPES_VARIABLE: Final = "GURMUKHI_ENVOY_PIPES"
@@ -46,15 +47,17 @@ class EnvoyProcess:
         place: int,
         pipes: tuple[Connection, Connection],  # its ends: of commands, and of requests
         folder: str,
+        secrets: Secrets | None,
     ) -> None:
         environment = _environment()
         self._folder = Path(tempfile.mkdtemp(prefix="envoy-", dir=folder))
         self.orders = WorkerOrders(config, place, self._folder / "admin")
+        configuration = bootstrap(config, port, self.orders.admin, secrets)
         numbers = [pipe.fileno() for pipe in pipes]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             [
                 _executable(),
-                *("--config-yaml", json.dumps(bootstrap(config, port, self.orders.admin))),
+                *("--config-yaml", json.dumps(configuration)),
                 *("--concurrency", "1"),
                 "--disable-hot-restart",
                 *("--log-level", _LEVELS.get(config.log_level, "warning")),

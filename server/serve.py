@@ -159,7 +159,7 @@ def _supervise(
     """Replace workers that die, and look for new models, until told to stop."""
     next_poll = time.monotonic() + config.poll_seconds
     while not stop.wait(0):
-        supervisor.replace_dead(_WATCH_SECONDS)
+        supervisor.watch(_WATCH_SECONDS)
         if config.model_control == "poll" and time.monotonic() >= next_poll:
             control.poll()
             next_poll = time.monotonic() + config.poll_seconds

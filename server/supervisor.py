@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import multiprocess
@@ -18,6 +19,7 @@ from gurmukhi.errors import GurmukhiError
 from server.config import ServerConfig
 from server.control import ModelControl
 from server.envoy_process import EnvoyProcess
+from server.envoy_secrets import Secrets
 from server.errors import ServiceError
 from server.worker import Process, WorkerReplica, run_worker
 
@@ -42,6 +44,11 @@ class Supervisor:
         self._metrics_folder = metrics_folder
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[WorkerReplica] = []
+        self._secrets = (
+            Secrets(config.tls, Path(metrics_folder))
+            if config.tls and config.front == "envoy"
+            else None
+        )
         self.control: ModelControl | None = None
 
     @property
@@ -67,8 +74,10 @@ class Supervisor:
                     f"a worker ended with exit code {worker.process.exitcode} before it served"
                 )
 
-    def replace_dead(self, seconds: float) -> None:
+    def watch(self, seconds: float) -> None:
         """Wait so long for a worker to die, and start another in its place."""
+        if self._secrets:
+            self._secrets.refresh()
         dead = wait([worker.process.sentinel for worker in self._workers], timeout=seconds)
         for worker in self.replicas:
             if worker.process.sentinel in dead:
@@ -104,7 +113,7 @@ class Supervisor:
     def _spawn(self, place: int) -> WorkerReplica:
         commands, worker_commands = self._context.Pipe()
         requests, worker_requests = self._context.Pipe()
-        with _metrics_in(self._metrics_folder), _deaf():
+        with _metrics_in(self._metrics_folder):
             process = self._start(place, worker_commands, worker_requests)
         worker_commands.close()
         worker_requests.close()
@@ -119,11 +128,12 @@ class Supervisor:
         config, port = self._config, self._port
         if config.front == "envoy":
             pipes = (commands, requests)
-            return EnvoyProcess(config, port, place, pipes, self._metrics_folder)
+            return EnvoyProcess(config, port, place, pipes, self._metrics_folder, self._secrets)
         process = self._context.Process(
             target=run_worker, args=(config, port, place, commands, requests), daemon=True
         )
-        process.start()
+        with _deaf():
+            process.start()
         return process
 
     def _answer(self, requests: Connection) -> None:

@@ -94,8 +94,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repository
 
 
+@pytest.fixture(scope="session", params=["grpcio", "envoy"])
+def front(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What answers on the port of the servers that a test starts; it runs once with each.
+
+    Tests that do not ask for it, with `usefixtures`, take the default.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GURMUKHI_FRONT", request.param)
+        yield request.param
+
+
 @pytest.fixture(scope="session")
-def server(models: Path) -> Iterator[RunningServer]:
+def server(models: Path, front: str) -> Iterator[RunningServer]:
     """A server of `models`, for tests that leave it as it was."""
     with serving(models) as running:
         yield running

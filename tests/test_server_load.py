@@ -201,7 +201,7 @@ def children(running: RunningServer) -> list[int]:
     workers = []
     for pid in map(int, tasks.read_text().split()):
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"spawn_main" in command:
+        if b"spawn_main" in command or b"envoy" in command:
             workers.append(pid)
     return workers
 
