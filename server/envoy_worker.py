@@ -25,6 +25,7 @@ from server.envoy_calls import Event, Receive, Send
 from server.envoy_front import EnvoyFront, EnvoyFrontConfig
 from server.envoy_process import PIPES_VARIABLE, WorkerOrders
 from server.logs import start_logs
+from server.loop_watch import LoopWatch
 from server.process import ServingProcess
 from server.worker import RemoteControl, obey
 
@@ -93,6 +94,7 @@ class Application:
             daemon=True,
         )
         worker.start()
+        LoopWatch(loop, lambda: os._exit(1)).start()
         await may_start.wait()
         await send({"type": "lifespan.startup.complete"})
         await receive()
