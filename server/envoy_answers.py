@@ -7,9 +7,9 @@ caller's going, whichever comes first.
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from functools import partial
 from queue import SimpleQueue
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from server.admission import Admission, CallPool, Room
 from server.envoy_calls import EnvoyCall
@@ -20,9 +20,11 @@ from server.service import ensure_awaited
 
 # A request of so many bytes, some images at most, is parsed and answered on the loop.
 _BRIEF_BYTES: Final = 8192
-_DROPPED: Final = {DeadlinePassed: "deadline", CallerGone: "cancelled"}
-
-T = TypeVar("T")
+# Errors of work that was dropped before it was begun, as `gurmukhi_rejected_total` names them.
+_DROPPED: Final[dict[type[ServiceError], str]] = {
+    DeadlinePassed: "deadline",
+    CallerGone: "cancelled",
+}
 
 
 class Answers:
@@ -37,8 +39,6 @@ class Answers:
     async def unary(self, call: EnvoyCall) -> None:
         """Answer a call of one message by one."""
         message = await self._receive(call)
-        if message is None:
-            raise Unsupported("the call has ended without its message")
         route = call.route
         if route.is_open:  # a question to a table
             await call.succeed(route.method.handle(route.parse(message), call).SerializeToString())
@@ -86,46 +86,43 @@ class Answers:
             loop.call_soon_threadsafe(_settle, ended, error)
 
         self._admission.stream_pool.run(run)
+        timer = call.at_deadline(partial(_settle, ended))
         try:
-            async with asyncio.timeout(call.seconds_left):
-                await ended
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline passed") from error
+            await ended
         finally:
+            timer.cancel()
             messages.end()
         await call.succeed(has_message=False)
 
     async def watch(self, call: EnvoyCall) -> None:
         """Answer by messages whenever there is news, until the caller goes or the server stops."""
         message = await self._receive(call)
-        if message is None:
-            raise Unsupported("the call has ended without its message")
         loop = asyncio.get_running_loop()
-        news: asyncio.Queue[bytes | ServiceError] = asyncio.Queue()
+        news: asyncio.Queue[bytes | Exception] = asyncio.Queue()
 
-        def tell(item: bytes | ServiceError) -> None:
+        def tell(item: bytes | Exception) -> None:
             loop.call_soon_threadsafe(news.put_nowait, item)
 
         unsubscribe = call.route.method.subscribe(
             call.route.parse(message), lambda reply: tell(reply.SerializeToString())
         )
-        idle = self._admission.idle
+        idle, timer = self._admission.idle, call.at_deadline(news.put_nowait)
         idle.add(call, tell)
+        call.when_gone(news.put_nowait)
         try:
-            await self._before_end(call, self._tell(call, news))
+            while not isinstance(item := await news.get(), Exception):
+                await call.send_message(item)
+            raise item
         finally:
+            timer.cancel()
             idle.discard(call)
             unsubscribe()
 
-    async def _tell(self, call: EnvoyCall, news: "asyncio.Queue[bytes | ServiceError]") -> None:
-        while True:
-            item = await news.get()
-            if isinstance(item, ServiceError):
-                raise item
-            await call.send_message(item)
+    async def _receive(self, call: EnvoyCall) -> bytes:
+        """The one message of a call; the oldest that waits for its own gives way to many others.
 
-    async def _receive(self, call: EnvoyCall) -> bytes | None:
-        """The one message of a call; the oldest that waits for its own gives way to many others."""
+        A caller whose deadline passes meanwhile goes by itself.
+        """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine of the loop
         loop, reason = task.get_loop(), list[ServiceError]()
@@ -136,12 +133,10 @@ class Answers:
 
         self._arriving.add(call, give_up)
         try:
-            if call.deadline is None:
-                return await call.next_message()
-            async with asyncio.timeout(call.seconds_left):
-                return await call.next_message()
-        except TimeoutError as error:
-            raise DeadlinePassed("the deadline passed before the message came") from error
+            message = await call.next_message()
+        except CallerGone:
+            self._desk.count_rejection("deadline" if call.is_late() else "cancelled")
+            raise
         except asyncio.CancelledError:
             if not reason:
                 raise
@@ -151,12 +146,16 @@ class Answers:
             raise reason[0] from None
         finally:
             self._arriving.discard(call)
+        if message is None:
+            raise Unsupported("the call has ended without its message")
+        return message
 
     async def _on_thread(
         self, call: EnvoyCall, message: bytes, pool: CallPool, room: Room | None = None
     ) -> bytes:
-        """Have a thread parse and answer a message; its place in the room ends with the thread's
-        work, whatever becomes of the call.
+        """Have a thread parse and answer a message, unless the caller goes or its deadline passes.
+
+        Its place in the room ends with the thread's work, whatever becomes of the call.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[bytes] = loop.create_future()
@@ -172,7 +171,7 @@ class Answers:
                 encoded = reply.SerializeToString()
             except Exception as fault:  # noqa: BLE001 - turned into a status there
                 error = fault
-                if reason := _DROPPED.get(type(fault)):  # type: ignore[arg-type]  # not of others
+                if isinstance(fault, ServiceError) and (reason := _DROPPED.get(type(fault))):
                     self._desk.count_rejection(reason)
             finally:
                 if room:
@@ -180,26 +179,12 @@ class Answers:
             loop.call_soon_threadsafe(_settle, answered, error, encoded)
 
         pool.run(run)
-        return await self._before_end(call, answered)
-
-    async def _before_end(
-        self, call: EnvoyCall, work: "Coroutine[Any, Any, T] | asyncio.Future[T]"
-    ) -> T:
-        """The result of some work, unless the caller goes or the deadline passes before."""
-        result = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(call.until_gone())
+        timer = call.at_deadline(partial(_settle, answered))
+        call.when_gone(partial(_settle, answered))
         try:
-            await asyncio.wait(
-                {result, gone}, timeout=call.seconds_left, return_when=asyncio.FIRST_COMPLETED
-            )
-            if result.done():
-                return result.result()
-            if gone.done():
-                raise CallerGone("the caller has gone")
-            raise DeadlinePassed("the deadline passed")
+            return await answered
         finally:
-            result.cancel()
-            gone.cancel()
+            timer.cancel()
 
     def _enter(self, room: Room, reason: str) -> None:
         try:
@@ -220,7 +205,7 @@ class _Messages:
         self._idle = idle
         self._loop = loop
         self._inbox: SimpleQueue[bytes | Exception | None] = SimpleQueue()
-        self._fetching: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[None] | None = None  # held here, since the loop does not
 
     def __iter__(self) -> Self:
         return self
@@ -240,8 +225,6 @@ class _Messages:
     def end(self) -> None:
         """On the loop: the call is over, and no message comes any more."""
         self._inbox.put(CallerGone("the call is over"))
-        if self._fetching:
-            self._fetching.cancel()
 
     def _fetch(self) -> None:
         async def fetch() -> None:

@@ -16,6 +16,8 @@ from server.envoy_secrets import Secrets
 
 NEEDS_EXTRA: Final = "--front envoy needs the extra `envoy` of this package (pyvoy)"
 APPLICATION: Final = "server.envoy_worker:app"
+# When a request came, in seconds since 1970: Python may come to it later.
+ARRIVAL_HEADER: Final = b"x-gurmukhi-arrival"
 # Calls of one connection at a time, as in the other front.
 _MOST_STREAMS: Final = 1024
 # Of a worker; each may hold some of a megabyte on its way.
@@ -33,6 +35,9 @@ _HTTP_MANAGER: Final = (
 )
 _MODULE: Final = (
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter"
+)
+_HEADER_MUTATION: Final = (
+    "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation"
 )
 _TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 _CONNECTION_LIMIT: Final = (
@@ -124,6 +129,7 @@ def _manager(config: ServerConfig) -> dict[str, Any]:
         },
         "route_config": {"virtual_hosts": [{"name": "digits", "domains": ["*"]}]},
         "http_filters": [
+            {"name": "envoy.filters.http.header_mutation", "typed_config": _arrival()},
             {
                 "name": "pyvoy",
                 "typed_config": {
@@ -144,9 +150,16 @@ def _manager(config: ServerConfig) -> dict[str, Any]:
                         ),
                     },
                 },
-            }
+            },
         ],
     }
+
+
+def _arrival() -> dict[str, Any]:
+    """Has Envoy say when a request came, whatever its caller says of that."""
+    header = {"key": ARRIVAL_HEADER.decode(), "value": "%START_TIME(%s.%6f)%"}
+    stamp = {"append": {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
+    return {"@type": _HEADER_MUTATION, "mutations": {"request_mutations": [stamp]}}
 
 
 def _tls(secrets: Secrets) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 All of this runs on the event loop of the process.
 """
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -11,7 +12,8 @@ from typing import Any, Final
 
 import grpc
 
-from server.errors import CallerGone, ServiceError
+from server.envoy_bootstrap import ARRIVAL_HEADER
+from server.errors import CallerGone, DeadlinePassed, ServiceError
 from server.grpc_calls import Desk, Route
 from server.grpc_status import code_of, status_of
 from server.grpc_wire import STATUS_DETAILS, Frames, Headers, frame, read_timeout, status_headers
@@ -32,6 +34,8 @@ _OK: Final[Event] = {
     "headers": status_headers(0),
     "more_trailers": False,
 }
+
+_FOR_EVER: Final = 1e7  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -78,12 +82,17 @@ class EnvoyCall:
 
     def read_headers(self, limit: int, *, may_compress: bool) -> None:
         """Take over what the headers say; raises InvalidRequest."""
-        encoding = b""
+        encoding, timeout = b"", None
         for name, value in self._scope["headers"]:
-            if name == b"grpc-timeout":
-                self.deadline = time.monotonic() + read_timeout(value)
+            if name == ARRIVAL_HEADER:  # it may have waited for this loop since
+                self.arrived -= max(0.0, time.time() - float(value))
+            elif name == b"grpc-timeout":
+                timeout = read_timeout(value)
             elif name == b"grpc-encoding":
                 encoding = value
+        if timeout is not None:
+            waited = time.perf_counter() - self.arrived
+            self.deadline = time.monotonic() + timeout - waited
         self.frames = Frames(limit, encoding, may_compress=may_compress)
 
     def peer(self) -> str:
@@ -94,11 +103,6 @@ class EnvoyCall:
     def invocation_metadata(self) -> list[tuple[str, str]]:
         """The headers of the call."""
         return [(k.decode("latin-1"), v.decode("latin-1")) for k, v in self._scope["headers"]]
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until the deadline; 0 where it has passed."""
-        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     async def next_message(self) -> bytes | None:
         """The next message, or None where there are no more; raises ServiceError."""
@@ -114,11 +118,28 @@ class EnvoyCall:
                     return None
         return self.inbox.popleft()
 
-    async def until_gone(self) -> None:
-        """Wait until the caller has gone."""
-        while (await self._receive())["type"] == "http.request":
-            pass
-        self.has_gone = True
+    def at_deadline(self, tell: Callable[[ServiceError], object]) -> asyncio.TimerHandle:
+        """Have something told when the deadline passes, unless what is returned is cancelled."""
+        left = _FOR_EVER if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        error = DeadlinePassed("the deadline passed")
+        return asyncio.get_running_loop().call_later(left, tell, error)
+
+    def when_gone(self, tell: Callable[[ServiceError], object]) -> None:
+        """Have something told when the caller goes; called when the messages have come.
+
+        What waits for that is never cancelled: pyvoy ends it itself, with the call.
+        """
+
+        def look(waiting: "asyncio.Future[Event]") -> None:
+            if waiting.cancelled() or waiting.exception():
+                return
+            if waiting.result()["type"] == "http.request":  # the end of the messages, once more
+                self.when_gone(tell)
+            elif not self._is_counted:
+                self.has_gone = True
+                tell(CallerGone("the caller has gone"))
+
+        asyncio.ensure_future(self._receive()).add_done_callback(look)
 
     async def send_message(self, encoded: bytes) -> None:
         """Send one of several messages; raises CallerGone where nobody is there."""
@@ -171,8 +192,12 @@ class EnvoyCall:
     def leave(self) -> None:
         """The caller has gone: by itself, or since its deadline passed."""
         self.has_gone = True
-        late = self.deadline is not None and time.monotonic() >= self.deadline
+        late = self.is_late()
         self.record(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+
+    def is_late(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def record(self, code: grpc.StatusCode) -> None:
         """Count the call's outcome, once."""
