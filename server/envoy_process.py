@@ -31,7 +31,7 @@ class WorkerOrders:
 
     config: ServerConfig
     place: int
-    admin: Path  # Envoy's administration, a socket
+    admin: Path  # Envoy's administration, a socket by its path within the worker
 
 
 class EnvoyProcess:
@@ -51,8 +51,11 @@ class EnvoyProcess:
     ) -> None:
         environment = _environment()
         self._folder = Path(tempfile.mkdtemp(prefix="envoy-", dir=folder))
-        self.orders = WorkerOrders(config, place, self._folder / "admin")
-        configuration = bootstrap(config, port, self.orders.admin, secrets)
+        # A socket's path has room for 107 bytes, and a temporary folder may have more.
+        self._folder_descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        admin = Path(f"/proc/self/fd/{self._folder_descriptor}/admin")
+        self.orders = WorkerOrders(config, place, admin)
+        configuration = bootstrap(config, port, admin, secrets)
         numbers = [pipe.fileno() for pipe in pipes]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             [
@@ -65,7 +68,7 @@ class EnvoyProcess:
             ],
             stdin=subprocess.DEVNULL,
             env={**os.environ, **environment, PIPES_VARIABLE: ",".join(map(str, numbers))},
-            pass_fds=numbers,
+            pass_fds=[*numbers, self._folder_descriptor],
             start_new_session=True,  # a terminal's Ctrl-C reaches the parent alone
         )
         self.pid = self._process.pid
@@ -86,6 +89,7 @@ class EnvoyProcess:
             self._process.wait(timeout)
         if not self.is_alive() and self.sentinel >= 0:
             os.close(self.sentinel)
+            os.close(self._folder_descriptor)
             self.sentinel = -1
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -119,7 +119,8 @@ class Supervisor:
         worker_requests.close()
         threading.Thread(target=self._answer, args=(requests,), daemon=True).start()
         if isinstance(process, EnvoyProcess):
-            commands.send(process.orders)
+            with suppress(OSError):  # it has died already, as who waits for it finds out
+                commands.send(process.orders)
         worker = WorkerReplica(process, commands, place)
         self._workers.append(worker)
         return worker

@@ -95,20 +95,23 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=["grpcio", "envoy"])
-def front(request: pytest.FixtureRequest) -> Iterator[str]:
-    """What answers on the port of the servers that a test starts; it runs once with each.
+def front(request: pytest.FixtureRequest) -> str:
+    """What answers on the port of the servers that a test starts; it runs once with each."""
+    name: str = request.param
+    return name
 
-    Tests that do not ask for it, with `usefixtures`, take the default.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GURMUKHI_FRONT", request.param)
-        yield request.param
+
+@pytest.fixture(autouse=True)
+def _front_of_servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that a test starts have the front that the test is for; the default, for others."""
+    if "front" in request.fixturenames:
+        monkeypatch.setenv("GURMUKHI_FRONT", request.getfixturevalue("front"))
 
 
 @pytest.fixture(scope="session")
 def server(models: Path, front: str) -> Iterator[RunningServer]:
     """A server of `models`, for tests that leave it as it was."""
-    with serving(models) as running:
+    with serving(models, "--front", front) as running:
         yield running
 
 

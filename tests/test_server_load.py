@@ -25,6 +25,8 @@ from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as pb
 from gurmukhi.v1.digits_pb2_grpc import DigitServiceStub
 
+pytestmark = pytest.mark.usefixtures("front")
+
 IMAGES, _ = synthetic_digits(10, 80)
 BATCH = pb.ClassifyBatchRequest(
     images=[pb.Image(pixels=image.tobytes()) for image in IMAGES] * 50, model="svm-rbf"

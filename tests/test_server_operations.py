@@ -28,6 +28,8 @@ from gurmukhi.synthetic import synthetic_digits
 from server.config import add_arguments, flag_names
 from server.cpus import cpu_limit
 
+pytestmark = pytest.mark.usefixtures("front")
+
 __all__ = ["certificates"]  # a fixture
 
 IMAGES, _ = synthetic_digits(3, 81)

@@ -16,6 +16,8 @@ from gurmukhi.client import AsyncDigitClient
 from gurmukhi.errors import CallError
 from gurmukhi.synthetic import synthetic_digits
 
+pytestmark = pytest.mark.usefixtures("front")
+
 __all__ = ["certificates"]  # a fixture
 
 Ask = Callable[..., tuple[int, str, str]]
