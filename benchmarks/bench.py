@@ -1,8 +1,9 @@
 """Our server beside what a user would take instead: `make bench`.
 
 All serve the same ONNX file, UINT8 pixels by Open Inference v2, and get the same load in turns.
-Ours, by either front, has one pinned process; the peers are as they come, on every CPU. Each peer is installed into
-an environment of its own, once; one that cannot be installed or started is named and left out.
+Ours, by either front, has one pinned process; the peers are as they come, on every CPU. Each peer
+is installed into an environment of its own, once; one that cannot be installed or started is named
+and left out.
 """
 
 import argparse
