@@ -1,8 +1,9 @@
 """Our server beside what a user would take instead: `make bench`.
 
 All serve the same ONNX file, UINT8 pixels by Open Inference v2, and get the same load in turns.
-Ours has one pinned process; the peers are as they come, on every CPU. Each peer is installed into
-an environment of its own, once; one that cannot be installed or started is named and left out.
+Ours, by either front, has one pinned process; the peers are as they come, on every CPU. Each peer
+is installed into an environment of its own, once; one that cannot be installed or started is named
+and left out.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from gurmukhi.command import Parser, complain, run, whole_number
 _FOLDER: Final = Path("build/bench/peers")
 _RESULTS: Final = Path("benchmarks/results")
 _OURS: Final = "gurmukhi"
+_ENVOY: Final = "gurmukhi, envoy"
 _ECHO: Final = "echo"
 # Requests a second, ours to a peer's, by what is in flight.
 _GOALS: Final = {
@@ -38,6 +40,7 @@ _GOALS: Final = {
     ("triton", 64): 0.6,
 }
 _GOAL_P50: Final = 0.75  # of Triton's, with one caller
+_GOAL_ENVOY: Final = 1.15  # requests a second to Triton's, whatever is in flight
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,9 +64,11 @@ def _command(arguments: argparse.Namespace) -> int:
     medians: dict[int, dict[str, Burst]] = {}
     with ExitStack() as stack:
         server, floor = stack.enter_context(ours(setting)), stack.enter_context(echo_floor(setting))
+        envoy = stack.enter_context(ours(setting, "--front", "envoy"))
         question = questions.model_infer(server, setting.graph, *MODEL)
         work: dict[str, Work] = {
             _OURS: (server, question),
+            _ENVOY: (envoy, questions.model_infer(envoy, setting.graph, *MODEL)),
             _ECHO: (floor, questions.echoed(floor, question)),
         }
         versions: dict[str, str] = {}
@@ -103,7 +108,7 @@ def _join(stack: ExitStack, peer: Peer, setting: Setting, versions: dict[str, st
 
 def _judge(report: Report, count: int, bursts: dict[str, list[Burst]]) -> None:
     for name, found in bursts.items():
-        if name == _OURS:
+        if name in (_OURS, _ENVOY):
             continue
         rate = ratio(bursts[_OURS], found, "requests_per_second")
         goal = _GOALS.get((name, count), 0.7 if name == _ECHO else 0.0)
@@ -111,6 +116,12 @@ def _judge(report: Report, count: int, bursts: dict[str, list[Burst]]) -> None:
         if (name, count) == ("triton", 1):
             wait = ratio(bursts[_OURS], found, "p50_microseconds")
             report.ratios.append(Ratio("p50 at 1, to triton", wait, _GOAL_P50, at_most=True))
+        goal = _GOAL_ENVOY if name == "triton" else 0.0
+        rate = ratio(bursts[_ENVOY], found, "requests_per_second")
+        report.ratios.append(Ratio(f"envoy: requests/s at {count}, to {name}", rate, goal))
+        if (name, count) == ("triton", 64):
+            cost = ratio(bursts[_ENVOY], found, "cpu_microseconds")
+            report.ratios.append(Ratio("envoy: CPU at 64, to triton", cost, 1.0, at_most=True))
 
 
 def _write(

@@ -12,12 +12,14 @@ from pathlib import Path
 
 _COMMANDS = {
     "server": "gurmukhi-serve",
+    "envoy": "gurmukhi-serve",
     "evaluator": "gurmukhi-evaluate",
     "trainer": "gurmukhi-train",
 }
 _TRAINING = ("torch", "sklearn", "onnx", "skl2onnx", "matplotlib", "scipy", "pandas")
 _FORBIDDEN = {
     "server": ("setuptools", *_TRAINING),
+    "envoy": ("setuptools", *_TRAINING),
     "evaluator": ("setuptools", *_TRAINING, "onnxruntime"),
     "trainer": (),  # torch asks for setuptools
 }

@@ -68,7 +68,7 @@ class Service:
         return [
             int(pid)
             for pid in children
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            if re.search(b"spawn_main|/envoy", Path(f"/proc/{pid}/cmdline").read_bytes())
         ]
 
     def metrics(self) -> dict[str, float]:

@@ -61,7 +61,8 @@ def _serve(parser: Parser, arguments: argparse.Namespace) -> int:
     logging.getLogger("server").setLevel(config.log_level)
     disable_created_metrics()  # a series for each series, which nobody reads
     stop = StopSignal()
-    return serve_alone(config, stop) if config.workers == 1 else serve_with_workers(config, stop)
+    alone = config.workers == 1 and config.front == "grpcio"
+    return serve_alone(config, stop) if alone else serve_with_workers(config, stop)
 
 
 def _read_secrets(config: ServerConfig) -> None:

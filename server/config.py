@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar, get_args
 
 from gurmukhi.command import Parser, positive_number, whole_number
 from server.control import MODES, Mode
@@ -16,6 +16,8 @@ from server.policy import Key, VersionPolicy, parse_labels
 from server.tls import TlsFiles
 
 T = TypeVar("T")
+FrontKind = Literal["grpcio", "envoy"]
+FRONTS: Final[tuple[FrontKind, ...]] = get_args(FrontKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class ServerConfig:
     """The flags of `gurmukhi-serve`, checked."""
 
     models: Path
+    front: FrontKind
     host: str
     port: int
     metrics_port: int
@@ -119,6 +122,13 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
 
     # The aliases are what KServe's own servers call these.
     flag("--models", "models", "the model repository", "DIR", type=Path, alias="--model_dir")
+    flag(
+        "--front",
+        "grpcio",
+        "what answers on the port: grpcio, or envoy (the extra `envoy`; also JSON over HTTP)",
+        "FRONT",
+        type=_one_of(FRONTS),
+    )
     flag("--host", "0.0.0.0", "the address to listen on", "ADDRESS")  # noqa: S104 - a server
     flag(
         "--port",

@@ -28,7 +28,7 @@ def cpu_limit(cgroup: Path = _CGROUP) -> int:
 
 
 def pin(mode: Pin, place: int, processes: int) -> None:
-    """Keep this thread, and those that it starts, on one of its CPUs: the `place`-th, in a circle.
+    """Keep this process's threads on one of its CPUs: the `place`-th, in a circle.
 
     One that stays does not pay for handing the interpreter lock from CPU to CPU, and by SCHED_BATCH
     it is not put aside whenever it wakes another. "auto" does so only where nobody else is expected
@@ -38,8 +38,10 @@ def pin(mode: Pin, place: int, processes: int) -> None:
     if mode == "off" or (mode == "auto" and (processes > len(allowed) or not has_cpus_to_itself())):
         return
     try:
-        os.sched_setaffinity(0, {allowed[place % len(allowed)]})
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        # Each thread that runs; those to come take it over from the one that starts them.
+        for thread in [int(task.name) for task in Path("/proc/self/task").iterdir()]:
+            os.sched_setaffinity(thread, {allowed[place % len(allowed)]})
+            os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
     except OSError as error:
         _log.warning("cannot stay on one CPU: %s", error.strerror)
 

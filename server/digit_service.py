@@ -53,7 +53,9 @@ class DigitService:
         self._max_batch_size = max_batch_size
         self._low_confidence = low_confidence
         self.methods: Mapping[str, AnyMethod] = {
-            "Classify": Method(pb.ClassifyRequest, self.classify, is_work=True),
+            "Classify": Method(
+                pb.ClassifyRequest, self.classify, is_work=True, is_brief=_has_pixels
+            ),
             "ClassifyBatch": Method(pb.ClassifyBatchRequest, self.classify_batch, is_work=True),
             "ClassifyStream": StreamMethod(pb.ClassifyRequest, self.classify_stream),
             "ListModels": Method(pb.ListModelsRequest, self.list_models),
@@ -155,6 +157,11 @@ class DigitService:
             if confidence < model.manifest.warn_below:
                 warnings.append(pb.WARNING_NOT_A_DIGIT)
         return warnings
+
+
+def _has_pixels(request: pb.ClassifyRequest) -> bool:
+    """Whether nothing is to be decoded."""
+    return bool(request.image.WhichOneof("kind") == "pixels")
 
 
 def _check_top_k(top_k: int) -> None:

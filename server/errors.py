@@ -7,6 +7,7 @@
     ├── NotFound           no such model or version
     ├── NotReady           the server is draining, or a version could not be loaded
     ├── Overloaded         the queue is full; says when to try again
+    ├── MessageTooLarge    the request has more bytes than are taken
     ├── Unauthenticated    the call carries no valid token
     ├── Unsupported        the protocol has it, this server does not
     ├── DeadlinePassed     the caller's deadline passed before the work was begun
@@ -42,6 +43,13 @@ class Overloaded(ServiceError):  # noqa: N818
 
     # A full queue empties in milliseconds; sooner than this a try finds it full again.
     retry_seconds: Final = 0.05
+
+
+class MessageTooLarge(ServiceError):  # noqa: N818
+    """The request has more bytes than are taken; another try is of no use."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"the message has {size} bytes; at most {limit} are taken")
 
 
 class Unauthenticated(ServiceError):  # noqa: N818

@@ -7,7 +7,7 @@ first: its answer, its caller's going, or its end without ever having reached a 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -40,6 +40,15 @@ _DROPPED: Final = {DeadlinePassed: "deadline", CallerGone: "cancelled"}
 _log = logging.getLogger(__name__)
 
 
+class Countable(Protocol):
+    """A call as its end is counted."""
+
+    @property
+    def route(self) -> "Route": ...
+    @property
+    def arrived(self) -> float: ...
+
+
 class Desk:
     """What all calls of a server share: where they go, and where their ends are counted."""
 
@@ -51,7 +60,7 @@ class Desk:
         self._metrics = metrics
         self._access_log = access_log
 
-    def record(self, call: "Call", code: grpc.StatusCode, context: Any) -> None:
+    def record(self, call: "Countable", code: grpc.StatusCode, context: Any) -> None:
         """Count an outcome; a call records one alone."""
         seconds = time.perf_counter() - call.arrived
         call.route.metrics.count(code.name, seconds)

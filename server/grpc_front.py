@@ -4,13 +4,14 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
 from gurmukhi.errors import GurmukhiError
-from server.admission import Admission
+from server.config import ServerConfig
 from server.grpc_router import Router
+from server.process import Parts
 from server.tls import TlsFiles, server_credentials
 
 
@@ -31,13 +32,34 @@ class FrontConfig:
     keepalive_seconds: float = 60.0
     tls: TlsFiles | None = None
 
+    @classmethod
+    def of(cls, config: ServerConfig, port: int, *, shares_port: bool) -> Self:
+        """What a server's flags say of its front."""
+        return cls(
+            host=config.host,
+            port=port,
+            shares_port=shares_port,
+            max_message_bytes=config.max_message_bytes,
+            compression=config.compression,
+            max_connection_age_seconds=config.max_connection_age_seconds,
+            keepalive_seconds=config.keepalive_seconds,
+            tls=config.tls,
+        )
+
 
 class GrpcFront:
-    """A gRPC server over a router; `port` is the one that it got."""
+    """A gRPC server over services; `port` is the one that it got."""
 
-    def __init__(self, config: FrontConfig, router: Router, admission: Admission) -> None:
-        self._admission = admission
-        self._server = grpc.server(admission.control_pool, options=_options(config))
+    def __init__(self, config: FrontConfig, parts: Parts) -> None:
+        self._admission = parts.admission
+        self._server = grpc.server(parts.admission.control_pool, options=_options(config))
+        router = Router(
+            parts.services,
+            parts.admission,
+            parts.metrics,
+            tokens=parts.tokens,
+            access_log=parts.access_log,
+        )
         self._server.add_generic_rpc_handlers((router,))
         self.port = self._bind(config)
 

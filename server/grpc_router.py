@@ -44,7 +44,11 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
         route = self._routes.get(details.method, self._unknown)
-        if self._tokens and not route.is_open and not self._tokens.admit(details):
+        if (
+            self._tokens
+            and not route.is_open
+            and not self._tokens.admit(details.invocation_metadata or ())
+        ):
             return self._refuse(route, Unauthenticated("a valid bearer token is needed"))
         if route is self._unknown:
             return self._refuse(route, grpc.StatusCode.UNIMPLEMENTED)

@@ -49,7 +49,9 @@ class InferenceService:
             "ModelReady": Method(pb.ModelReadyRequest, self.model_ready),
             "ServerMetadata": Method(pb.ServerMetadataRequest, self.server_metadata),
             "ModelMetadata": Method(pb.ModelMetadataRequest, self.model_metadata),
-            "ModelInfer": Method(pb.ModelInferRequest, self.model_infer, is_work=True),
+            "ModelInfer": Method(
+                pb.ModelInferRequest, self.model_infer, is_work=True, is_brief=_has_numbers
+            ),
             "ModelStreamInfer": StreamMethod(pb.ModelInferRequest, self.model_stream_infer),
             **triton.methods,
         }
@@ -131,6 +133,11 @@ class InferenceService:
         if not name:  # unlike DigitService, the protocol has no default model
             raise InvalidRequest(field, "is empty; expected the name of a model")
         return self._repository.find(name, version)
+
+
+def _has_numbers(request: pb.ModelInferRequest) -> bool:
+    """Whether no tensor holds pictures, which are to be decoded."""
+    return all(tensor.datatype != "BYTES" for tensor in request.inputs)
 
 
 def _tensor_metadata(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:

@@ -1,7 +1,9 @@
 """One serving process: its models, services and front, put together."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -10,8 +12,6 @@ from server.admission import Admission
 from server.config import ServerConfig
 from server.control import Control
 from server.digit_service import DigitService
-from server.grpc_front import FrontConfig, GrpcFront
-from server.grpc_router import Router
 from server.health import HealthService
 from server.inference_service import InferenceService
 from server.memory import limit_heap
@@ -22,12 +22,39 @@ from server.predictor import Predictor
 from server.reflection import ReflectionService
 from server.replica import Failures, LocalReplica
 from server.repository import Catalogue, Repository
+from server.service import Service
 from server.statistics import MetricStatistics
 from server.tokens import Tokens
 from server.triton_service import TritonService
 
 
-class ServingProcess:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a front is put before."""
+
+    services: Sequence[Service]
+    admission: Admission
+    metrics: ServerMetrics
+    tokens: Tokens | None
+    access_log: AccessLog | None
+
+
+class Front(Protocol):
+    """What brings calls to the services, and their answers back."""
+
+    def start(self) -> None:
+        """Begin to answer."""
+        ...
+
+    def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, end those that are idle, wait for the others for the grace at most."""
+        ...
+
+
+F = TypeVar("F", bound=Front)
+
+
+class ServingProcess(Generic[F]):
     """Everything between the port and the graphs; a server has one, or one in each worker."""
 
     def __init__(
@@ -35,9 +62,7 @@ class ServingProcess:
         config: ServerConfig,
         registry: CollectorRegistry,
         control: Control,
-        *,
-        port: int,
-        shares_port: bool,
+        make_front: Callable[[Parts], F],
     ) -> None:
         limit_heap()
         self.metrics = ServerMetrics(registry)
@@ -75,26 +100,14 @@ class ServingProcess:
             self._health,
         )
         reflection = ReflectionService(service.name for service in self._services)
-        router = Router(
-            [*self._services, reflection] if config.reflection else self._services,
-            admission,
-            self.metrics,
-            tokens=Tokens(config.token_file) if config.token_file else None,
-            access_log=AccessLog(config.access_log) if config.access_log else None,
-        )
-        self.front = GrpcFront(
-            FrontConfig(
-                host=config.host,
-                port=port,
-                shares_port=shares_port,
-                max_message_bytes=config.max_message_bytes,
-                compression=config.compression,
-                max_connection_age_seconds=config.max_connection_age_seconds,
-                keepalive_seconds=config.keepalive_seconds,
-                tls=config.tls,
-            ),
-            router,
-            admission,
+        self.front = make_front(
+            Parts(
+                [*self._services, reflection] if config.reflection else self._services,
+                admission,
+                self.metrics,
+                tokens=Tokens(config.token_file) if config.token_file else None,
+                access_log=AccessLog(config.access_log) if config.access_log else None,
+            )
         )
 
     def start(self) -> None:

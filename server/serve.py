@@ -1,14 +1,13 @@
 """Serve until told to stop: alone, or with workers."""
 
 import logging
-import multiprocessing
 import os
 import shutil
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from prometheus_client import (
@@ -24,11 +23,12 @@ from gurmukhi.command import EXIT_INTERRUPTED
 from server.config import ServerConfig
 from server.control import ModelControl
 from server.cpus import pin
-from server.grpc_front import join_address, reserved_port
+from server.grpc_front import FrontConfig, GrpcFront, join_address, reserved_port
 from server.http import HttpServer
 from server.policy import Key
 from server.process import ServingProcess
 from server.supervisor import Supervisor
+from server.worker import Process
 
 # How soon a dead worker is noticed at the latest; its sentinel wakes the parent before.
 _WATCH_SECONDS: Final = 1.0
@@ -46,6 +46,7 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.scratch: str | None = None  # a folder that is removed even where the end is at once
+        self.children: Callable[[], Iterable[Process]] = list  # that are ended then
         self._first: int | None = None
         self._event = threading.Event()
         reader, writer = os.pipe()
@@ -68,7 +69,7 @@ class StopSignal:
         self._first = os.read(reader, 1)[0]
         self._event.set()
         second = os.read(reader, 1)[0]
-        for child in multiprocessing.active_children():
+        for child in self.children():
             child.kill()
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -89,7 +90,8 @@ def serve_alone(config: ServerConfig, stop: StopSignal) -> int:
         lambda: [process.replica],
         _load_counter(registry),
     )
-    process = ServingProcess(config, registry, control, port=config.port, shares_port=False)
+    front = FrontConfig.of(config, config.port, shares_port=False)
+    process = ServingProcess(config, registry, control, lambda parts: GrpcFront(front, parts))
     control.start(config.default_model)
     if stop.wait(0):  # while the models were loaded
         _log.info("stopped")
@@ -118,6 +120,7 @@ def serve_with_workers(config: ServerConfig, stop: StopSignal) -> int:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry, path=folder)
         supervisor = Supervisor(config, port, folder)
+        stop.children = lambda: [worker.process for worker in supervisor.replicas]
         control = supervisor.control = ModelControl(
             config.models,
             config.version_policy,
@@ -156,7 +159,7 @@ def _supervise(
     """Replace workers that die, and look for new models, until told to stop."""
     next_poll = time.monotonic() + config.poll_seconds
     while not stop.wait(0):
-        supervisor.replace_dead(_WATCH_SECONDS)
+        supervisor.watch(_WATCH_SECONDS)
         if config.model_control == "poll" and time.monotonic() >= next_poll:
             control.poll()
             next_poll = time.monotonic() + config.poll_seconds

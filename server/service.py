@@ -26,6 +26,10 @@ class Call(Protocol):
         ...
 
 
+def _never(request: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """One message in, one message out; `handle` answers or raises ServiceError.
@@ -37,6 +41,7 @@ class Method:
     request_type: Any
     handle: Callable[[Any, Call], Any]
     is_work: bool = False
+    is_brief: Callable[[Any], bool] = _never  # whether a request is answered faster than handed on
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import multiprocess
@@ -17,8 +18,10 @@ from prometheus_client import multiprocess
 from gurmukhi.errors import GurmukhiError
 from server.config import ServerConfig
 from server.control import ModelControl
+from server.envoy_process import EnvoyProcess
+from server.envoy_secrets import Secrets
 from server.errors import ServiceError
-from server.worker import WorkerReplica, run_worker
+from server.worker import Process, WorkerReplica, run_worker
 
 # A worker that dies at once is not started in a tight loop.
 _RESTART_SECONDS: Final = 0.5
@@ -41,6 +44,11 @@ class Supervisor:
         self._metrics_folder = metrics_folder
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[WorkerReplica] = []
+        self._secrets = (
+            Secrets(config.tls, Path(metrics_folder))
+            if config.tls and config.front == "envoy"
+            else None
+        )
         self.control: ModelControl | None = None
 
     @property
@@ -66,8 +74,10 @@ class Supervisor:
                     f"a worker ended with exit code {worker.process.exitcode} before it served"
                 )
 
-    def replace_dead(self, seconds: float) -> None:
+    def watch(self, seconds: float) -> None:
         """Wait so long for a worker to die, and start another in its place."""
+        if self._secrets:
+            self._secrets.refresh()
         dead = wait([worker.process.sentinel for worker in self._workers], timeout=seconds)
         for worker in self.replicas:
             if worker.process.sentinel in dead:
@@ -103,19 +113,29 @@ class Supervisor:
     def _spawn(self, place: int) -> WorkerReplica:
         commands, worker_commands = self._context.Pipe()
         requests, worker_requests = self._context.Pipe()
-        with _metrics_in(self._metrics_folder), _deaf():
-            process = self._context.Process(
-                target=run_worker,
-                args=(self._config, self._port, place, worker_commands, worker_requests),
-                daemon=True,
-            )
-            process.start()
+        with _metrics_in(self._metrics_folder):
+            process = self._start(place, worker_commands, worker_requests)
         worker_commands.close()
         worker_requests.close()
         threading.Thread(target=self._answer, args=(requests,), daemon=True).start()
+        if isinstance(process, EnvoyProcess):
+            with suppress(OSError):  # it has died already, as who waits for it finds out
+                commands.send(process.orders)
         worker = WorkerReplica(process, commands, place)
         self._workers.append(worker)
         return worker
+
+    def _start(self, place: int, commands: Connection, requests: Connection) -> Process:
+        config, port = self._config, self._port
+        if config.front == "envoy":
+            pipes = (commands, requests)
+            return EnvoyProcess(config, port, place, pipes, self._metrics_folder, self._secrets)
+        process = self._context.Process(
+            target=run_worker, args=(config, port, place, commands, requests), daemon=True
+        )
+        with _deaf():
+            process.start()
+        return process
 
     def _answer(self, requests: Connection) -> None:
         """Carry out what a worker's callers ask of model control, until the worker ends."""

@@ -4,8 +4,9 @@ import hashlib
 import hmac
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gurmukhi.errors import DataError
 
@@ -24,12 +25,10 @@ class Tokens:
         self._modified = path.stat().st_mtime_ns
         self._looked = time.monotonic()
 
-    def admit(self, details: Any) -> bool:
+    def admit(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
         """Whether a call's metadata carry a valid token; compared in constant time."""
         self._reload()
-        given = next(
-            (str(v) for k, v in details.invocation_metadata or () if k == "authorization"), ""
-        )
+        given = next((str(v) for k, v in metadata if k == "authorization"), "")
         if given[: len(_SCHEME)].lower() != _SCHEME:
             return False
         digest = _digest(given[len(_SCHEME) :].strip())

@@ -6,13 +6,14 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry
 
 from server.config import ServerConfig
 from server.control import IndexEntry
 from server.cpus import pin
+from server.grpc_front import FrontConfig, GrpcFront
 from server.logs import start_logs
 from server.policy import Candidate, Key
 from server.process import ServingProcess
@@ -23,10 +24,24 @@ _GONE: Final = (EOFError, OSError)
 _log = logging.getLogger(__name__)
 
 
+class Process(Protocol):
+    """A process that is waited for and ended, as `multiprocessing.Process` is."""
+
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def sentinel(self) -> int: ...
+    @property
+    def exitcode(self) -> int | None: ...
+    def is_alive(self) -> bool: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def kill(self) -> None: ...
+
+
 class WorkerReplica:
     """A worker's models, as its parent sees them; one that has died loads nothing."""
 
-    def __init__(self, process: Any, commands: Connection, place: int) -> None:
+    def __init__(self, process: Process, commands: Connection, place: int) -> None:
         self.process = process
         self.place = place  # among the workers; one that replaces it takes the same CPU
         self._commands = commands
@@ -104,16 +119,26 @@ def run_worker(
     start_logs(config.log_format)
     logging.getLogger("server").setLevel(config.log_level)
     pin(config.pin, os.getppid() + place, config.workers)
+    front = FrontConfig.of(config, port, shares_port=True)
     process = ServingProcess(
-        config, CollectorRegistry(), RemoteControl(requests), port=port, shares_port=True
+        config,
+        CollectorRegistry(),
+        RemoteControl(requests),
+        lambda parts: GrpcFront(front, parts),
     )
+    obey(commands, process)
+    process.drain(config.pause_seconds, config.drain_seconds)
+
+
+def obey(commands: Connection, process: ServingProcess[Any]) -> None:
+    """Do what the parent says, until it says that it is time to drain, or is gone."""
     while True:
         try:
             command, arguments = commands.recv()
         except _GONE:
-            break
+            return
         if command == "drain":
-            break
+            return
         if command == "prepare":
             commands.send(process.replica.prepare(*arguments))
         elif command == "commit":
@@ -122,4 +147,3 @@ def run_worker(
         elif command == "start":
             process.start()
             commands.send(True)
-    process.drain(config.pause_seconds, config.drain_seconds)

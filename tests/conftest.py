@@ -94,10 +94,24 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repository
 
 
+@pytest.fixture(scope="session", params=["grpcio", "envoy"])
+def front(request: pytest.FixtureRequest) -> str:
+    """What answers on the port of the servers that a test starts; it runs once with each."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(autouse=True)
+def _front_of_servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers that a test starts have the front that the test is for; the default, for others."""
+    if "front" in request.fixturenames:
+        monkeypatch.setenv("GURMUKHI_FRONT", request.getfixturevalue("front"))
+
+
 @pytest.fixture(scope="session")
-def server(models: Path) -> Iterator[RunningServer]:
+def server(models: Path, front: str) -> Iterator[RunningServer]:
     """A server of `models`, for tests that leave it as it was."""
-    with serving(models) as running:
+    with serving(models, "--front", front) as running:
         yield running
 
 

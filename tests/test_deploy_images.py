@@ -22,7 +22,7 @@ README: Final = (DEPLOY / "README.md").read_text(encoding="utf-8")
 
 def test_each_image_of_the_manifests_has_a_target() -> None:
     targets = set(re.findall(r"^FROM runtime AS (\w+)$", CONTAINERFILE, re.MULTILINE))
-    assert targets == {"server", "evaluator", "trainer", "models"}
+    assert targets == {"server", "envoy", "evaluator", "trainer", "models"}
     for place in ("overlays/local", "overlays/production", "kserve/standard", "local+models-init"):
         for _, pod in pod_specs(place):
             for container in containers(pod):
@@ -45,7 +45,7 @@ def test_the_base_image_is_pinned_by_its_digest() -> None:
 def test_entry_points_are_commands_of_ours() -> None:
     commands = re.findall(r'^ENTRYPOINT \["(\S+)"\]$', CONTAINERFILE, re.MULTILINE)
     scripts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert len(commands) == 3
+    assert len(commands) == 4
     assert all(f'{command} = "' in scripts for command in commands)
 
 

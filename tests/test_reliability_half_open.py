@@ -16,6 +16,8 @@ from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as pb
 from reliability import frames
 
+pytestmark = pytest.mark.usefixtures("front")
+
 IMAGES, _ = synthetic_digits(1, 91)
 CLASSIFY = b"/gurmukhi.v1.DigitService/Classify"
 CHECK = b"/grpc.health.v1.Health/Check"

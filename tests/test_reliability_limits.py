@@ -4,11 +4,14 @@ import resource
 from pathlib import Path
 
 import grpc
+import pytest
 from conftest import serving
 
 from gurmukhi.client import DigitClient
 from gurmukhi.health import health_pb2, health_pb2_grpc
 from gurmukhi.synthetic import synthetic_digits
+
+pytestmark = pytest.mark.usefixtures("front")
 
 IMAGES, _ = synthetic_digits(1, 97)
 LESS_THAN_A_STACK = 4 << 20

@@ -17,6 +17,8 @@ from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
 from gurmukhi.synthetic import synthetic_digits
 
+pytestmark = pytest.mark.usefixtures("front")
+
 IMAGES, _ = synthetic_digits(1, 87)
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

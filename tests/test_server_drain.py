@@ -18,6 +18,8 @@ from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as pb
 from gurmukhi.v1.digits_pb2_grpc import DigitServiceStub
 
+pytestmark = pytest.mark.usefixtures("front")
+
 IMAGES, _ = synthetic_digits(1, 86)
 REQUEST = pb.ClassifyRequest(image=pb.Image(pixels=IMAGES[0].tobytes()))
 LONG = ("--drain-seconds", "60")

@@ -18,6 +18,8 @@ from gurmukhi.client import DigitClient
 from gurmukhi.errors import CallError
 from gurmukhi.synthetic import synthetic_digits
 
+pytestmark = pytest.mark.usefixtures("front")
+
 IMAGES, _ = synthetic_digits(4, 89)
 FAULTY = 3  # images; no size that is run before a version is served
 

@@ -13,6 +13,8 @@ from gurmukhi.health import health_pb2 as pb
 from gurmukhi.health.health_pb2_grpc import HealthStub
 from server.health import HealthService
 
+pytestmark = pytest.mark.usefixtures("front")
+
 SERVING = pb.HealthCheckResponse.SERVING
 NOT_SERVING = pb.HealthCheckResponse.NOT_SERVING
 

@@ -25,6 +25,8 @@ from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as pb
 from gurmukhi.v1.digits_pb2_grpc import DigitServiceStub
 
+pytestmark = pytest.mark.usefixtures("front")
+
 IMAGES, _ = synthetic_digits(10, 80)
 BATCH = pb.ClassifyBatchRequest(
     images=[pb.Image(pixels=image.tobytes()) for image in IMAGES] * 50, model="svm-rbf"
@@ -201,7 +203,7 @@ def children(running: RunningServer) -> list[int]:
     workers = []
     for pid in map(int, tasks.read_text().split()):
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"spawn_main" in command:
+        if b"spawn_main" in command or b"envoy" in command:
             workers.append(pid)
     return workers
 

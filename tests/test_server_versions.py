@@ -18,6 +18,8 @@ from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
 from gurmukhi.synthetic import synthetic_digits
 
+pytestmark = pytest.mark.usefixtures("front")
+
 IMAGES, _ = synthetic_digits(2, 90)
 
 

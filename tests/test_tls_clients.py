@@ -29,17 +29,17 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def closed(models: Path, certificates: Path, token: Path) -> Iterator[RunningServer]:
+def closed(models: Path, certificates: Path, token: Path, front: str) -> Iterator[RunningServer]:
     """A server that wants everything: TLS, a client's certificate, a token."""
     flags = [*pair_of(certificates, "server"), "--tls-client-ca", f"{certificates}/ca.pem"]
-    with serving(models, *flags, "--token-file", str(token)) as running:
+    with serving(models, *flags, "--token-file", str(token), "--front", front) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def named(models: Path, certificates: Path) -> Iterator[RunningServer]:
+def named(models: Path, certificates: Path, front: str) -> Iterator[RunningServer]:
     """A server whose certificate is of `digits.example`, a name that leads nowhere."""
-    with serving(models, *pair_of(certificates, "named")) as running:
+    with serving(models, *pair_of(certificates, "named"), "--front", front) as running:
         yield running
 
 

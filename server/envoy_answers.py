@@ -1,0 +1,248 @@
+"""Answer the calls that Envoy hands on, by the kind of their method.
+
+A brief request is answered on the event loop itself; anything that may take long gets a thread of
+the pools that the other front has too, and the loop waits for it, for the deadline and for the
+caller's going, whichever comes first.
+"""
+
+import asyncio
+import time
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, Final, Self
+
+from server.admission import Admission, CallPool, Room
+from server.envoy_calls import EnvoyCall
+from server.errors import CallerGone, DeadlinePassed, Overloaded, ServiceError, Unsupported
+from server.grpc_calls import Desk
+from server.idle_calls import IdleCalls
+from server.service import ensure_awaited
+
+# A request of so many bytes, some images at most, is parsed and answered on the loop.
+_BRIEF_BYTES: Final = 8192
+# Errors of work that was dropped before it was begun, as `gurmukhi_rejected_total` names them.
+_DROPPED: Final[dict[type[ServiceError], str]] = {
+    DeadlinePassed: "deadline",
+    CallerGone: "cancelled",
+}
+
+
+class Answers:
+    """Answers calls by the pools and the rooms of one server."""
+
+    def __init__(self, admission: Admission, desk: Desk) -> None:
+        self._admission = admission
+        self._desk = desk
+        # Counted as in the other front: calls whose message is on its way give way to others.
+        self._arriving = admission.work_pool.arriving
+
+    async def unary(self, call: EnvoyCall) -> None:
+        """Answer a call of one message by one."""
+        message = await self._receive(call)
+        route = call.route
+        if route.is_open:  # a question to a table
+            await call.succeed(route.method.handle(route.parse(message), call).SerializeToString())
+        elif not route.method.is_work:
+            await call.succeed(await self._on_thread(call, message, self._admission.control_pool))
+        else:
+            await call.succeed(await self._work(call, message))
+
+    async def _work(self, call: EnvoyCall, message: bytes) -> bytes:
+        route, room = call.route, self._admission.work
+        self._enter(room, "queue_full")
+        is_handed_on = False
+        try:
+            if len(message) <= _BRIEF_BYTES:
+                request = route.parse(message)
+                if route.method.is_brief(request):
+                    call.queued_seconds = time.perf_counter() - call.arrived
+                    ensure_awaited(call)
+                    reply: bytes = route.method.handle(request, call).SerializeToString()
+                    return reply
+            is_handed_on = True
+            return await self._on_thread(call, message, self._admission.work_pool, room)
+        finally:
+            if not is_handed_on:
+                room.leave()
+
+    async def stream(self, call: EnvoyCall) -> None:
+        """Answer a stream of messages by another, on a thread of its own."""
+        room = self._admission.streams
+        self._enter(room, "streams_full")
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        messages = _Messages(call, self._admission.idle, loop)
+
+        def run() -> None:
+            error: Exception | None = None
+            try:
+                for reply in call.route.method.handle(map(call.route.parse, messages), call):
+                    sending = call.send_message(reply.SerializeToString())
+                    asyncio.run_coroutine_threadsafe(sending, loop).result()
+            except Exception as fault:  # noqa: BLE001 - turned into a status there
+                error = fault
+            finally:
+                room.leave()
+            loop.call_soon_threadsafe(_settle, ended, error)
+
+        self._admission.stream_pool.run(run)
+        timer = call.at_deadline(partial(_settle, ended))
+        try:
+            await ended
+        finally:
+            timer.cancel()
+            messages.end()
+        await call.succeed(has_message=False)
+
+    async def watch(self, call: EnvoyCall) -> None:
+        """Answer by messages whenever there is news, until the caller goes or the server stops."""
+        message = await self._receive(call)
+        loop = asyncio.get_running_loop()
+        news: asyncio.Queue[bytes | Exception] = asyncio.Queue()
+
+        def tell(item: bytes | Exception) -> None:
+            loop.call_soon_threadsafe(news.put_nowait, item)
+
+        unsubscribe = call.route.method.subscribe(
+            call.route.parse(message), lambda reply: tell(reply.SerializeToString())
+        )
+        idle, timer = self._admission.idle, call.at_deadline(news.put_nowait)
+        idle.add(call, tell)
+        call.when_gone(news.put_nowait)
+        try:
+            while not isinstance(item := await news.get(), Exception):
+                await call.send_message(item)
+            raise item
+        finally:
+            timer.cancel()
+            idle.discard(call)
+            unsubscribe()
+
+    async def _receive(self, call: EnvoyCall) -> bytes:
+        """The one message of a call; the oldest that waits for its own gives way to many others.
+
+        A caller whose deadline passes meanwhile goes by itself.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine of the loop
+        loop, reason = task.get_loop(), list[ServiceError]()
+
+        def give_up(error: ServiceError) -> None:
+            reason.append(error)
+            loop.call_soon_threadsafe(task.cancel)
+
+        self._arriving.add(call, give_up)
+        try:
+            message = await call.next_message()
+        except CallerGone:
+            self._desk.count_rejection("deadline" if call.is_late() else "cancelled")
+            raise
+        except asyncio.CancelledError:
+            if not reason:
+                raise
+            task.uncancel()
+            if isinstance(reason[0], Overloaded):
+                self._desk.count_rejection("queue_full")
+            raise reason[0] from None
+        finally:
+            self._arriving.discard(call)
+        if message is None:
+            raise Unsupported("the call has ended without its message")
+        return message
+
+    async def _on_thread(
+        self, call: EnvoyCall, message: bytes, pool: CallPool, room: Room | None = None
+    ) -> bytes:
+        """Have a thread parse and answer a message, unless the caller goes or its deadline passes.
+
+        Its place in the room ends with the thread's work, whatever becomes of the call.
+        """
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[bytes] = loop.create_future()
+        came = time.perf_counter()
+
+        def run() -> None:
+            encoded, error = None, None
+            try:
+                call.queued_seconds = time.perf_counter() - came
+                if room:
+                    ensure_awaited(call)
+                reply = call.route.method.handle(call.route.parse(message), call)
+                encoded = reply.SerializeToString()
+            except Exception as fault:  # noqa: BLE001 - turned into a status there
+                error = fault
+                if isinstance(fault, ServiceError) and (reason := _DROPPED.get(type(fault))):
+                    self._desk.count_rejection(reason)
+            finally:
+                if room:
+                    room.leave()
+            loop.call_soon_threadsafe(_settle, answered, error, encoded)
+
+        pool.run(run)
+        timer = call.at_deadline(partial(_settle, answered))
+        call.when_gone(partial(_settle, answered))
+        try:
+            return await answered
+        finally:
+            timer.cancel()
+
+    def _enter(self, room: Room, reason: str) -> None:
+        try:
+            room.enter()
+        except Overloaded:
+            self._desk.count_rejection(reason)
+            raise
+
+
+class _Messages:
+    """The messages of a stream, for the thread that answers it, one after the other.
+
+    Raises NotReady where the server drains while none is there.
+    """
+
+    def __init__(self, call: EnvoyCall, idle: IdleCalls, loop: asyncio.AbstractEventLoop) -> None:
+        self._call = call
+        self._idle = idle
+        self._loop = loop
+        self._inbox: SimpleQueue[bytes | Exception | None] = SimpleQueue()
+        self._fetching: asyncio.Task[None] | None = None  # held here, since the loop does not
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        self._idle.add(self, self._inbox.put)
+        self._loop.call_soon_threadsafe(self._fetch)
+        item = self._inbox.get()
+        self._idle.discard(self)
+        if isinstance(item, Exception):
+            self._inbox.put(item)  # whoever asks again is told again
+            raise item
+        if item is None:
+            raise StopIteration
+        return item
+
+    def end(self) -> None:
+        """On the loop: the call is over, and no message comes any more."""
+        self._inbox.put(CallerGone("the call is over"))
+
+    def _fetch(self) -> None:
+        async def fetch() -> None:
+            item: bytes | Exception | None
+            try:
+                item = await self._call.next_message()
+            except Exception as error:  # noqa: BLE001 - raised again on the thread
+                item = error
+            self._inbox.put(item)
+
+        self._fetching = self._loop.create_task(fetch())
+
+
+def _settle(future: "asyncio.Future[Any]", error: Exception | None, result: object = None) -> None:
+    """On the loop: a thread is done; nobody may wait for it any more."""
+    if future.done():
+        return
+    if error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,0 +1,115 @@
+"""Serve services from inside Envoy: an ASGI application that finds the method that a call names."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from server.envoy_answers import Answers
+from server.envoy_calls import EnvoyCall, Event, Receive, Send
+from server.errors import NotReady, Unauthenticated, Unsupported
+from server.grpc_calls import Desk, Route
+from server.grpc_wire import CONTENT_TYPE
+from server.process import Parts
+from server.service import StreamMethod, WatchMethod
+
+_UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
+_POLL_SECONDS: Final = 0.02  # between two looks whether calls are still under way
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyFrontConfig:
+    """What of a call is taken in."""
+
+    max_message_bytes: int
+    compression: bool
+
+
+class EnvoyFront:
+    """An ASGI application over services; `open_port` has Envoy listen, `close_port` no longer."""
+
+    def __init__(
+        self,
+        config: EnvoyFrontConfig,
+        parts: Parts,
+        open_port: Callable[[], None],
+        close_port: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._open_port = open_port
+        self._close_port = close_port
+        self._admission = parts.admission
+        self._tokens = parts.tokens
+        self._desk = Desk(parts.admission, parts.metrics, parts.access_log)
+        self._answers = Answers(parts.admission, self._desk)
+        metrics = parts.metrics
+        self._unknown = Route(_UNKNOWN, _UNKNOWN, None, metrics)
+        self._routes: Mapping[bytes, Route] = {
+            f"/{service.name}/{name}".encode(): Route(service.name, name, method, metrics)
+            for service in parts.services
+            for name, method in service.methods.items()
+        }
+        self._is_stopping = False
+        self._under_way = 0
+
+    async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        kind = next((v for k, v in scope["headers"] if k == b"content-type"), b"")
+        if not kind.startswith(CONTENT_TYPE) or scope["method"] != "POST":
+            await _say(send, 415, b"expected a gRPC call: POST with application/grpc\n")
+            return
+        route = self._routes.get(scope["raw_path"], self._unknown)
+        call = EnvoyCall(route, self._desk, scope, receive, send)
+        self._under_way += 1
+        try:
+            await self._answer(call)
+        except OSError:  # what pyvoy raises of a caller who has gone
+            call.leave()
+        finally:
+            self._under_way -= 1
+
+    async def _answer(self, call: EnvoyCall) -> None:
+        route = call.route
+        try:
+            self._admit(call)
+            call.read_headers(self._config.max_message_bytes, may_compress=self._config.compression)
+            if isinstance(route.method, StreamMethod):
+                await self._answers.stream(call)
+            elif isinstance(route.method, WatchMethod):
+                await self._answers.watch(call)
+            else:
+                await self._answers.unary(call)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - turned into a status there
+            await call.fail(error)
+
+    def _admit(self, call: EnvoyCall) -> None:
+        """Raises what a call is refused with, whatever it asks."""
+        route = call.route
+        if self._is_stopping:
+            raise NotReady("the server is stopping")
+        tokens = None if route.is_open else self._tokens
+        if tokens and not tokens.admit(call.invocation_metadata()):
+            raise Unauthenticated("a valid bearer token is needed")
+        if route is self._unknown:
+            raise Unsupported("no such method; see server reflection")
+
+    def start(self) -> None:
+        """Have Envoy listen: calls are answered from then on."""
+        self._open_port()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, end those that are idle, wait for the others for the grace at most."""
+        self._is_stopping = True
+        self._close_port()
+        self._admission.drain()
+        until = time.monotonic() + grace_seconds
+        while self._under_way and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+
+
+async def _say(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
