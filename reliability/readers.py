@@ -179,11 +179,8 @@ def read_tokens(data: bytes) -> None:
     path.write_bytes(data)
     with suppress(DataError):
         tokens = Tokens(path)
-
-        class Details:
-            invocation_metadata = (("authorization", "Bearer no such token"),)
-
-        _ensure(not tokens.admit(Details()), "let in with no token of its own")
+        caller = [("authorization", "Bearer no such token")]
+        _ensure(not tokens.admit(caller), "let in with no token of its own")
 
 
 def _ensure(condition: bool, what: str) -> None:
