@@ -10,6 +10,7 @@ from server.errors import (
     CallerGone,
     DeadlinePassed,
     InvalidRequest,
+    MessageTooLarge,
     NotFound,
     NotReady,
     Overloaded,
@@ -19,6 +20,7 @@ from server.errors import (
 )
 
 METHOD_NOT_ALLOWED: Final = 405
+TOO_LARGE: Final = 413  # but for Connect, which has one status for each code
 UNSUPPORTED_MEDIA_TYPE: Final = 415
 
 
@@ -35,6 +37,7 @@ _OUTCOMES: Final[dict[type[ServiceError], Outcome]] = {
     NotFound: Outcome(404, "not_found"),
     NotReady: Outcome(503, "unavailable"),
     Overloaded: Outcome(429, "resource_exhausted"),
+    MessageTooLarge: Outcome(429, "resource_exhausted"),
     Unauthenticated: Outcome(401, "unauthenticated"),
     Unsupported: Outcome(501, "unimplemented"),
     DeadlinePassed: Outcome(504, "deadline_exceeded"),

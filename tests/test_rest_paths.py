@@ -16,6 +16,7 @@ from server.errors import (
     CallerGone,
     DeadlinePassed,
     InvalidRequest,
+    MessageTooLarge,
     NotFound,
     NotReady,
     Overloaded,
@@ -193,6 +194,7 @@ ERRORS: list[tuple[ServiceError, int, str]] = [
     (NotFound("no model 'x'"), 404, "not_found"),
     (NotReady("draining"), 503, "unavailable"),
     (Overloaded("104 calls are under way already"), 429, "resource_exhausted"),
+    (MessageTooLarge(2**21, 2**20), 429, "resource_exhausted"),
     (Unauthenticated("no valid token"), 401, "unauthenticated"),
     (Unsupported("model control is off"), 501, "unimplemented"),
     (DeadlinePassed("too late"), 504, "deadline_exceeded"),
@@ -203,7 +205,8 @@ ERRORS: list[tuple[ServiceError, int, str]] = [
 @pytest.mark.parametrize(("error", "status", "code"), ERRORS)
 def test_each_error_has_its_status(error: ServiceError, status: int, code: str) -> None:
     rest = endpoint_of(request_of("GET /v2")).refuse(error)
-    assert (rest.status, json.loads(rest.body)) == (status, {"error": str(error)})
+    expected = 413 if isinstance(error, MessageTooLarge) else status
+    assert (rest.status, json.loads(rest.body)) == (expected, {"error": str(error)})
     connect = ENDPOINTS["/gurmukhi.v1.DigitService/ListModels"].refuse(error)
     said = json.loads(connect.body)
     assert (connect.status, said["code"], said["message"]) == (status, code, str(error))
