@@ -5,14 +5,12 @@ Source: RFC 8259.
 """
 
 import json
-import math
-import struct
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from server.errors import InvalidRequest
 
-_FLOAT32: Final = struct.Struct("f")
 _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
     list: "an array",
@@ -27,7 +25,7 @@ _KINDS: Final[Mapping[type, str]] = {
 def read_json(body: bytes) -> Any:
     """The value of a body; raises InvalidRequest."""
     try:
-        return json.loads(body.decode(), object_pairs_hook=_unique)
+        return _DECODER.decode(body.decode())
     except RecursionError as error:
         raise InvalidRequest("body", "is nested too deeply") from error
     except UnicodeDecodeError as error:
@@ -45,8 +43,9 @@ def read_object(body: bytes, allowed: Iterable[str]) -> dict[str, Any]:
 
 def write_json(value: Any) -> bytes:
     """A value as JSON; floats must be finite."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8", "backslashreplace")  # half a character becomes its escape
+    return _ENCODER.encode(value).encode(
+        "utf-8", "backslashreplace"
+    )  # half a character becomes its escape
 
 
 def expect_object(value: Any, field: str, allowed: Iterable[str]) -> dict[str, Any]:
@@ -88,16 +87,14 @@ def show(text: str) -> str:
     return text[:64].encode("utf-8", "backslashreplace").decode()
 
 
-def shortest(value: float) -> float:
-    """The number with the fewest digits that is the same float32; `value` is one."""
-    for digits in ("%.6g", "%.7g", "%.8g"):
-        short = float(digits % value)
-        try:
-            if _FLOAT32.unpack(_FLOAT32.pack(short))[0] == value:
-                return short
-        except OverflowError:  # rounded up past the largest
-            continue
-    return value if math.isinf(value) or math.isnan(value) else float(f"{value:.9g}")
+def shortest(values: Sequence[float]) -> list[float]:
+    """For finite numbers of float32, ones with few digits that are the same float32."""
+    short = [float(f"{value:.7g}") for value in values]
+    back = array("f", short)
+    return [
+        one if same == value else float(f"{value:.9g}")  # nine digits tell any two apart
+        for one, same, value in zip(short, back, values, strict=True)
+    ]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,3 +104,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             if found.pop(key, pairs) is pairs:  # it was taken out before
                 raise InvalidRequest(show(key), "is given twice")
     return found
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

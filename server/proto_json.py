@@ -8,7 +8,7 @@ floats, booleans, enums and maps. Source: protobuf.dev/programming-guides/json.
 import base64
 import binascii
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -31,11 +31,11 @@ class _Field(NamedTuple):
     name: str
     json_name: str
     oneof: str | None
+    may_be_absent: bool
     is_repeated: bool
-    is_map: bool
     is_message: bool
     read: Callable[[Any, str], Any] | None  # None where a request never has such a field
-    write: Callable[[Any], Any]
+    write: Callable[[Any], Any]  # the whole of it, also where it is repeated
     write_plainly: Callable[[Any], Any]
 
 
@@ -106,19 +106,13 @@ def _read_field(item: Any, message: Any, field: _Field, where: str) -> None:
 def _write(message: Any, *, plainly: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in _plan(message.DESCRIPTOR):
-        if (field.oneof or (field.is_message and not field.is_repeated)) and not message.HasField(
-            field.name
-        ):
+        if field.may_be_absent and not message.HasField(field.name):
             continue
-        write = field.write_plainly if plainly else field.write
         value = getattr(message, field.name)
-        if field.is_map:
-            value = {key: write(value[key]) for key in sorted(value)}
-        elif field.is_repeated:
-            value = [write(one) for one in value]
+        if plainly:
+            found[field.name] = field.write_plainly(value)
         else:
-            value = write(value)
-        found[field.name if plainly else field.json_name] = value
+            found[field.json_name] = field.write(value)
     return found
 
 
@@ -134,19 +128,17 @@ def _readable(descriptor: Descriptor) -> Mapping[str, _Field]:
 
 
 def _describe(field: FieldDescriptor) -> _Field:
-    kind = field.message_type
-    is_map = kind is not None and kind.GetOptions().map_entry
-    value = kind.fields_by_name["value"] if kind is not None and is_map else field
+    is_single = not field.is_repeated
     return _Field(
         name=field.name,
         json_name=field.json_name,
         oneof=field.containing_oneof.name if field.containing_oneof else None,
+        may_be_absent=is_single and field.has_presence,
         is_repeated=field.is_repeated,
-        is_map=is_map,
-        is_message=bool(kind),
-        read=_reader(value),
-        write=_writer(value, plainly=False),
-        write_plainly=_writer(value, plainly=True),
+        is_message=field.message_type is not None,
+        read=_reader(field),
+        write=_whole_writer(field, plainly=False),
+        write_plainly=_whole_writer(field, plainly=True),
     )
 
 
@@ -174,32 +166,43 @@ def _read_integer(value: Any, where: str, low: int, high: int) -> int:
     return number
 
 
+def _whole_writer(field: FieldDescriptor, *, plainly: bool) -> Callable[[Any], Any]:
+    kind = field.message_type
+    if kind is not None and kind.GetOptions().map_entry:
+        write_value = _writer(kind.fields_by_name["value"], plainly=plainly)
+        return lambda found: {key: write_value(found[key]) for key in sorted(found)}
+    if not field.is_repeated:
+        return _writer(field, plainly=plainly)
+    if field.type == FieldDescriptor.TYPE_FLOAT:
+        return _floats
+    write = _writer(field, plainly=plainly)
+    return lambda values: [write(value) for value in values]
+
+
 def _writer(field: FieldDescriptor, *, plainly: bool) -> Callable[[Any], Any]:
     if field.message_type:
         return write_plainly if plainly else write_message
     if field.type == FieldDescriptor.TYPE_BYTES:
         return lambda value: base64.b64encode(value).decode()
     if field.type == FieldDescriptor.TYPE_FLOAT:
-        return _float32
+        return lambda value: _floats([value])[0]
     if field.type == FieldDescriptor.TYPE_DOUBLE:
-        return lambda value: value if math.isfinite(value) else _non_finite(value)
+        return lambda value: value if math.isfinite(value) else _name(value)
     if field.enum_type:
         names = {value.number: value.name for value in field.enum_type.values}
         return lambda value: names.get(value, value)
     if field.cpp_type in _LONG and not plainly:
         return str
-    return _itself
+    return lambda value: value
 
 
-def _itself(value: Any) -> Any:
-    return value
+def _floats(values: Sequence[float]) -> list[Any]:
+    if all(map(math.isfinite, values)):
+        return list[Any](shortest(values))
+    return [shortest([value])[0] if math.isfinite(value) else _name(value) for value in values]
 
 
-def _float32(value: float) -> float | str:
-    return shortest(value) if math.isfinite(value) else _non_finite(value)
-
-
-def _non_finite(value: float) -> str:
+def _name(value: float) -> str:
     if math.isnan(value):
         return "NaN"
     return "Infinity" if value > 0 else "-Infinity"

@@ -76,9 +76,12 @@ def write_data(array: NDArray[Any]) -> list[Any]:
         return [value.decode("utf-8", "backslashreplace") for value in values]
     if array.dtype.kind != "f":
         return values
+    finite = np.isfinite(array).ravel()
     if array.dtype.itemsize <= np.dtype(np.float32).itemsize:
-        return [shortest(value) if math.isfinite(value) else None for value in values]
-    return [value if math.isfinite(value) else None for value in values]
+        values = shortest(np.where(finite, array.ravel(), 0).tolist())
+    if finite.all():
+        return values
+    return [value if known else None for value, known in zip(values, finite, strict=True)]
 
 
 def _flatten(data: list[Any], shape: Sequence[int], field: str) -> list[Any]:

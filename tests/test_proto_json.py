@@ -3,8 +3,10 @@
 import json
 import math
 import struct
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import json_format
 from hypothesis import given
@@ -17,7 +19,10 @@ from server.errors import InvalidRequest
 from server.json_body import shortest, write_json
 from server.proto_json import read_message, write_message, write_plainly
 
-FLOATS = st.floats(width=32)
+# Of all NaN one, since JSON tells no two apart; and not the largest, which protobuf's own reader
+# refuses of its own writer.
+NUMBERS = st.floats(-(2.0**127), 2.0**127, width=32)
+FLOATS = NUMBERS | st.sampled_from([math.nan, math.inf, -math.inf])
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 VERSIONS = st.builds(pb.ModelVersion, name=TEXTS, version=TEXTS, sha256=TEXTS)
 CANDIDATES = st.builds(
@@ -66,7 +71,8 @@ def test_protobuf_reads_our_json_of_a_reply(message: Any) -> None:
 def test_our_json_has_the_names_and_kinds_of_protobufs(message: Any) -> None:
     ours = write_message(message)
     theirs = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-    assert json.loads(write_json(ours)) == json.loads(json.dumps(theirs))
+    as_float32 = partial(json.loads, parse_float=np.float32)
+    assert as_float32(write_json(ours)) == as_float32(json.dumps(theirs))
 
 
 def test_a_map_is_an_object() -> None:
@@ -90,7 +96,7 @@ def test_tritons_json_has_the_protos_names_and_numbers() -> None:
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_the_shortest_number_is_the_same_float32(value: float) -> None:
-    short = shortest(value)
+    (short,) = shortest([value])
     assert struct.unpack("f", struct.pack("f", short))[0] == value
     assert math.copysign(1, short) == math.copysign(1, value)
     assert len(repr(short)) <= len(repr(value))
@@ -98,9 +104,9 @@ def test_the_shortest_number_is_the_same_float32(value: float) -> None:
 
 def test_a_float_is_written_as_a_person_would() -> None:
     tenth = struct.unpack("f", struct.pack("f", 0.1))[0]
-    assert (tenth, shortest(tenth)) == (0.10000000149011612, 0.1)
+    assert (tenth, shortest([tenth])) == (0.10000000149011612, [0.1])
     largest = struct.unpack("f", b"\xff\xff\x7f\x7f")[0]
-    assert struct.unpack("f", struct.pack("f", shortest(largest)))[0] == largest
+    assert struct.unpack("f", struct.pack("f", shortest([largest])[0]))[0] == largest
 
 
 ANY_JSON = st.recursive(
