@@ -60,13 +60,17 @@ def wrap(
     `trailers` are those of gRPC: grpc-status, grpc-message in percent-encoding, and the like.
     """
     data = b"" if message is None else frame(message)
-    data += frame(b"".join(b"%b: %b\r\n" % trailer for trailer in trailers), _TRAILERS)
-    return encode(content_type, data)
+    return encode(content_type, data + trailer_frame(trailers))
 
 
 def frame(data: bytes, flags: int = 0) -> bytes:
-    """A message, or trailers, after its prefix."""
+    """A message after its prefix."""
     return bytes((flags,)) + len(data).to_bytes(4, "big") + data
+
+
+def trailer_frame(trailers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """What ends a call, after its prefix."""
+    return frame(b"".join(b"%b: %b\r\n" % trailer for trailer in trailers), _TRAILERS)
 
 
 def encode(content_type: str, data: bytes) -> bytes:
