@@ -5,12 +5,14 @@ said and browsers keep other pages out. No page may send cookies: a call's token
 Source: the Fetch standard, "HTTP extensions"; connectrpc.com/docs/cors.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from server.web import HttpRequest, HttpResponse
 
 ANY: Final = "*"
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+")  # as a browser sends it
 # What clients of gRPC-Web, Connect and Open Inference send beside what needs no leave.
 _REQUEST_HEADERS: Final = (
     "authorization, connect-protocol-version, connect-timeout-ms, content-type, grpc-timeout, "
@@ -21,6 +23,15 @@ _RESPONSE_HEADERS: Final = (
     "retry-after, www-authenticate"
 )
 _SECONDS: Final = "7200"  # Chromium's bound; longer has no effect there
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    """Origins from a list with commas; raises ValueError."""
+    origins = tuple(filter(None, map(str.strip, text.split(","))))
+    for origin in origins:
+        if origin != ANY and not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin; expected such as https://digits.example")
+    return origins
 
 
 def is_preflight(request: HttpRequest) -> bool:

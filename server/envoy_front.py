@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from server.cors import is_preflight, preflight, response_headers
 from server.envoy_answers import Answers
 from server.envoy_calls import EnvoyCall, Event, Receive, Send
-from server.envoy_web import GrpcWebCall, WebCall, send_response
+from server.envoy_web import GrpcWebCall, WebCall, adding, request_of, send_response
 from server.errors import NotReady, Unauthenticated, Unsupported
 from server.grpc_calls import Desk, Route
 from server.grpc_web import is_grpc_web
@@ -27,6 +28,7 @@ class EnvoyFrontConfig:
 
     max_message_bytes: int
     compression: bool
+    cors_origins: tuple[str, ...] = ()  # of pages that may call from browsers
 
 
 class EnvoyFront:
@@ -58,6 +60,12 @@ class EnvoyFront:
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        if self._config.cors_origins:
+            request = request_of(scope)
+            if is_preflight(request):
+                await send_response(send, preflight(self._config.cors_origins, request))
+                return
+            send = adding(send, response_headers(self._config.cors_origins, request))
         kind = next((v for k, v in scope["headers"] if k == b"content-type"), b"")
         route = self._routes.get(scope["raw_path"], self._unknown)
         call: EnvoyCall

@@ -6,6 +6,7 @@ Each is a call like any other, but for what its body is made of.
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 import grpc
@@ -36,6 +37,31 @@ async def send_response(send: Send, response: HttpResponse) -> None:
         headers.append((b"content-type", response.content_type.encode("latin-1")))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": False})
+
+
+def request_of(scope: Event, body: bytes = b"") -> HttpRequest:
+    """A request as codecs take it."""
+    return HttpRequest(
+        scope["method"],
+        scope["raw_path"].decode("latin-1"),
+        scope["query_string"].decode("latin-1"),
+        {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        body,
+    )
+
+
+def adding(send: Send, headers: Iterable[tuple[str, str]]) -> Send:
+    """A `send` that adds to the headers of a response."""
+    more = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    if not more:
+        return send
+
+    async def add(event: Event) -> None:
+        if event["type"] == "http.response.start":
+            event = {**event, "headers": [*event["headers"], *more]}
+        await send(event)
+
+    return add
 
 
 class _BodyCall(EnvoyCall):
@@ -92,7 +118,7 @@ class WebCall(_BodyCall):
     ) -> None:
         super().__init__(route, desk, scope, receive, send)
         self._endpoint = endpoint
-        self._request = self._without_body()
+        self._request = request_of(scope)
 
     def read_headers(self, limit: int, *, may_compress: bool) -> None:
         self._limit = limit
@@ -100,7 +126,7 @@ class WebCall(_BodyCall):
             self.deadline = time.monotonic() + seconds
 
     async def next_message(self) -> bytes | None:
-        self._request = self._without_body(await self._body())
+        self._request = request_of(self._scope, await self._body())
         encoded: bytes = self._endpoint.read(self._request).SerializeToString()
         return encoded
 
@@ -119,16 +145,6 @@ class WebCall(_BodyCall):
             _log.error("%s failed", self.route.path, exc_info=error)
         self.record(grpc.StatusCode.INTERNAL if known is None else code_of(known))
         await send_response(self._send, self._endpoint.refuse(known))
-
-    def _without_body(self, body: bytes = b"") -> HttpRequest:
-        scope = self._scope
-        return HttpRequest(
-            scope["method"],
-            scope["raw_path"].decode("latin-1"),
-            scope["query_string"].decode("latin-1"),
-            self._fields,
-            body,
-        )
 
 
 class GrpcWebCall(_BodyCall):

@@ -1,8 +1,9 @@
 """Pages of other origins may call where that is configured, and nowhere else."""
 
+import pytest
 from http_calls import request_of
 
-from server.cors import is_preflight, preflight, response_headers
+from server.cors import is_preflight, parse_origins, preflight, response_headers
 from server.web import HttpRequest
 
 PAGE = "https://digits.example"
@@ -15,6 +16,18 @@ def asked(origin: str | None = PAGE, method: str = "OPTIONS") -> HttpRequest:
     if origin:
         headers["origin"] = origin
     return request_of(f"{method} {PATH}", b"", headers)
+
+
+def test_origins_are_a_list_with_commas() -> None:
+    assert parse_origins("") == ()
+    assert parse_origins("*") == ("*",)
+    assert parse_origins(f"{PAGE}, http://localhost:8080") == (PAGE, "http://localhost:8080")
+
+
+@pytest.mark.parametrize("text", [f"{PAGE}/", "digits.example", "null", "https://", f"{PAGE} x"])
+def test_what_is_no_origin_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no origin"):
+        parse_origins(text)
 
 
 def test_a_preflight_is_told_from_a_call() -> None:

@@ -135,13 +135,27 @@ def test_a_token_is_asked_for_but_not_by_health(models: Path, tmp_path: Path) ->
         assert send(running, health, b"{}", JSON)[0] == 200
 
 
+def test_a_page_of_a_configured_origin_may_call(models: Path, web_server: RunningServer) -> None:
+    page, path = "https://digits.example", f"{LIST}"
+    asked = {"origin": page, "access-control-request-method": "POST"}
+    with serving(models, "--front", "envoy", "--cors-origins", page) as running:
+        status, headers, _ = send(running, f"OPTIONS {path}", headers=asked)
+        assert (status, headers["access-control-allow-origin"]) == (204, page)
+        for kind in (JSON, {"content-type": WEB}):
+            _, headers, _ = send(running, f"POST {path}", b"{}", {**kind, "origin": page})
+            assert headers["access-control-allow-origin"] == page
+            assert "grpc-status" in headers["access-control-expose-headers"]
+        _, headers, _ = send(running, f"POST {path}", b"{}", {**JSON, "origin": "https://evil"})
+        assert "access-control-allow-origin" not in headers
+    status, headers, _ = send(web_server, f"OPTIONS {path}", headers=asked)
+    assert status == 405
+    assert not [name for name in headers if name.startswith("access-control")]
+
+
 def test_http_2_is_spoken_too(web_server: RunningServer) -> None:
-    done = subprocess.run(
-        ["curl", "-s", "--max-time", "20", "--http2-prior-knowledge", "-w", " %{http_version}"]
-        + [f"http://{web_server.target}/v2/health/live"],
-        capture_output=True,
-        check=True,
-    )
+    flags = ["--max-time", "20", "--http2-prior-knowledge", "-w", " %{http_version}"]
+    command = ["curl", "-s", *flags, f"http://{web_server.target}/v2/health/live"]
+    done = subprocess.run(command, capture_output=True, check=True)
     assert done.stdout == b'{"live":true} 2'
 
 
