@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import grpc
+
 from server.cors import is_preflight, preflight, response_headers
 from server.envoy_answers import Answers
 from server.envoy_calls import EnvoyCall, Event, Receive, Send
@@ -77,6 +79,8 @@ class EnvoyFront:
             path = scope["raw_path"].decode("latin-1")
             found = find_endpoint(scope["method"], path)
             if not isinstance(found, Endpoint):
+                call = EnvoyCall(self._unknown, self._desk, scope, receive, send)
+                call.record(grpc.StatusCode.UNIMPLEMENTED)
                 await send_response(send, found or no_such_path(path))
                 return
             route = self._routes[f"/{found.path}".encode()]

@@ -3,10 +3,9 @@
 Each is a call like any other, but for what its body is made of.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import grpc
@@ -22,7 +21,7 @@ from server.rest import timeout_seconds
 from server.web import Endpoint, HttpRequest, HttpResponse
 
 _OK: Final = status_headers(0)
-_ENDS_TOLD: Final = 2
+_LOOKS: Final = 2
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +29,11 @@ _log = logging.getLogger(__name__)
 async def send_response(send: Send, response: HttpResponse) -> None:
     """Send a whole response."""
     headers = [
-        (b"content-length", b"%d" % len(response.body)),
-        *((name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers),
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
     ]
-    if response.content_type:
+    if response.content_type:  # else there is no body
         headers.append((b"content-type", response.content_type.encode("latin-1")))
+        headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": False})
 
@@ -67,24 +66,23 @@ def adding(send: Send, headers: Iterable[tuple[str, str]]) -> Send:
 class _BodyCall(EnvoyCall):
     """A call whose one message is its whole body."""
 
-    __slots__ = ("_fields", "_has_message", "_limit")
+    __slots__ = ("_fields", "_has_message", "_limit", "_looks")
 
     def __init__(
         self, route: Route, desk: Desk, scope: Event, receive: Receive, send: Send
     ) -> None:
         super().__init__(route, desk, scope, receive, send)
         self._limit = 0
+        self._looks = _LOOKS
         self._has_message = False
         self._fields = dict(self.invocation_metadata())
 
-    async def until_gone(self) -> None:
-        # pyvoy tells of the end of a body again, and of one that is empty again and again, at once:
-        # asked for ever it would keep the loop for itself.
-        for _ in range(_ENDS_TOLD):
-            if (await self._receive())["type"] != "http.request":
-                self.has_gone = True
-                return
-        await asyncio.get_running_loop().create_future()
+    def when_gone(self, tell: Callable[[ServiceError], object]) -> None:
+        # pyvoy tells of the end of a body once more, and of one that is empty again and again, at
+        # once: asked for ever it would keep the loop busy.
+        self._looks -= 1
+        if self._looks >= 0:
+            super().when_gone(tell)
 
     async def _body(self) -> bytes:
         """All of the body; raises MessageTooLarge before more than the limit is kept."""
@@ -121,9 +119,11 @@ class WebCall(_BodyCall):
         self._request = request_of(scope)
 
     def read_headers(self, limit: int, *, may_compress: bool) -> None:
+        super().read_headers(limit, may_compress=False)
         self._limit = limit
         if (seconds := timeout_seconds(self._request)) is not None:
-            self.deadline = time.monotonic() + seconds
+            waited = time.perf_counter() - self.arrived
+            self.deadline = time.monotonic() + seconds - waited
 
     async def next_message(self) -> bytes | None:
         self._request = request_of(self._scope, await self._body())

@@ -102,7 +102,10 @@ def test_each_call_is_counted_once_by_its_outcome(web_server: RunningServer) -> 
     ],
 )
 def test_what_is_not_there_says_so(web_server: RunningServer, target: str, status: int) -> None:
+    before = count(web_server, "unknown", "UNIMPLEMENTED")
     got, headers, body = send(web_server, target)
+    if target in ("GET /", "GET /v3") or status == 405:
+        await_count(web_server, "unknown", "UNIMPLEMENTED", before + 1)
     assert (got, headers["content-type"]) == (status, "application/json")
     json.loads(body)
 
