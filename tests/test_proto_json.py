@@ -105,6 +105,7 @@ def test_the_shortest_number_is_the_same_float32(value: float) -> None:
 def test_a_float_is_written_as_a_person_would() -> None:
     tenth = struct.unpack("f", struct.pack("f", 0.1))[0]
     assert (tenth, shortest([tenth])) == (0.10000000149011612, [0.1])
+    assert shortest([-1061754234732544.0]) == [-1.06175423e15]  # eight digits are another float32
     largest = struct.unpack("f", b"\xff\xff\x7f\x7f")[0]
     assert struct.unpack("f", struct.pack("f", shortest([largest])[0]))[0] == largest
 
