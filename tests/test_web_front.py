@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,26 @@ def test_a_page_of_a_configured_origin_may_call(models: Path, web_server: Runnin
     status, headers, _ = send(web_server, f"OPTIONS {path}", headers=asked)
     assert status == 405
     assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_a_probe_is_answered_while_large_bodies_are_read(web_server: RunningServer) -> None:
+    row = json.dumps(IMAGE.ravel().tolist(), separators=(",", ":"))[1:-1]
+    pixels = ",".join([row] * 200)
+    head = '{"inputs":[{"name":"pixels","datatype":"UINT8","shape":[200,1024],"data":['
+    body = f"{head}{pixels}]}}]}}".encode()
+    assert 700_000 < len(body) < 2**20
+    with ThreadPoolExecutor(4) as pool:
+        calls = [
+            pool.submit(send, web_server, "POST /v2/models/mlp/infer", body) for _ in range(12)
+        ]
+        begun = time.monotonic()
+        assert send(web_server, "GET /v2/health/live")[0] == 200
+        waited = time.monotonic() - begun
+        for call in calls:
+            status, _, answer = call.result()
+            assert status == 200
+            assert json.loads(answer)["outputs"][0]["shape"] == [200]
+    assert waited < 2
 
 
 def test_http_2_is_spoken_too(web_server: RunningServer) -> None:
