@@ -71,7 +71,9 @@ class EnvoyFront:
         kind = next((v for k, v in scope["headers"] if k == b"content-type"), b"")
         route = self._routes.get(scope["raw_path"], self._unknown)
         call: EnvoyCall
-        if is_grpc_web(kind.decode("latin-1")):
+        if kind == CONTENT_TYPE:  # most calls
+            call = EnvoyCall(route, self._desk, scope, receive, send)
+        elif is_grpc_web(kind.decode("latin-1")):
             call = GrpcWebCall(route, self._desk, scope, receive, send)
         elif kind.startswith(CONTENT_TYPE):
             call = EnvoyCall(route, self._desk, scope, receive, send)
