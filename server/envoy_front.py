@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,7 +66,8 @@ class EnvoyFront:
         if self._config.cors_origins:
             request = request_of(scope)
             if is_preflight(request):
-                await send_response(send, preflight(self._config.cors_origins, request))
+                with suppress(OSError):  # the caller has gone
+                    await send_response(send, preflight(self._config.cors_origins, request))
                 return
             send = adding(send, response_headers(self._config.cors_origins, request))
         kind = next((v for k, v in scope["headers"] if k == b"content-type"), b"")
@@ -83,7 +85,8 @@ class EnvoyFront:
             if not isinstance(found, Endpoint):
                 call = EnvoyCall(self._unknown, self._desk, scope, receive, send)
                 call.record(grpc.StatusCode.UNIMPLEMENTED)
-                await send_response(send, found or no_such_path(path))
+                with suppress(OSError):  # the caller has gone
+                    await send_response(send, found or no_such_path(path))
                 return
             route = self._routes[f"/{found.path}".encode()]
             call = WebCall(found, route, self._desk, scope, receive, send)
