@@ -51,6 +51,11 @@ def datatype_of(array: NDArray[Any]) -> str:
         raise TensorError(f"no Open Inference datatype carries {array.dtype}") from None
 
 
+def dtype_of(datatype: str) -> np.dtype[Any]:
+    """The dtype of a datatype's elements on the wire, `object` for BYTES; raises TensorError."""
+    return _datatype(datatype)[0]
+
+
 def from_raw(datatype: str, shape: Sequence[int], raw: bytes) -> NDArray[Any]:
     """Read little-endian, row-major bytes as an array; raises TensorError.
 

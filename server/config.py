@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self, TypeVar, get_args
 
 from gurmukhi.command import Parser, positive_number, whole_number
 from server.control import MODES, Mode
+from server.cors import parse_origins
 from server.cpus import PINS, Pin, cpu_limit
 from server.logs import FORMATS, Format
 from server.policy import Key, VersionPolicy, parse_labels
@@ -48,6 +49,7 @@ class ServerConfig:
     tls_key: Path | None
     tls_client_ca: Path | None
     token_file: Path | None
+    cors_origins: tuple[str, ...]
     reflection: bool
     low_confidence: float
     pause_seconds: float
@@ -79,6 +81,8 @@ class ServerConfig:
             parser.error("--tls-cert and --tls-key go together")
         if config.tls_client_ca and not config.tls_cert:
             parser.error("--tls-client-ca needs --tls-cert and --tls-key")
+        if config.cors_origins and config.front != "envoy":
+            parser.error("--cors-origins needs --front envoy")
         return config
 
     def describe(self) -> dict[str, Any]:
@@ -231,6 +235,13 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
     flag("--tls-key", None, "its private key, PEM", "FILE", type=Path)
     flag("--tls-client-ca", None, "let in only clients that this CA signed", "FILE", type=Path)
     flag("--token-file", None, "bearer tokens, one a line; health is open", "FILE", type=Path)
+    flag(
+        "--cors-origins",
+        "",
+        "pages of these origins may call by JSON and gRPC-Web, or *; with --front envoy",
+        "ORIGIN,…",
+        type=_value_of(parse_origins),
+    )
     switch("--reflection", default=True, text="describe the services to clients that ask")
     flag(
         "--low-confidence",

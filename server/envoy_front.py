@@ -2,16 +2,24 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+import grpc
+
+from server.cors import is_preflight, preflight, response_headers
 from server.envoy_answers import Answers
 from server.envoy_calls import EnvoyCall, Event, Receive, Send
+from server.envoy_web import GrpcWebCall, WebCall, adding, request_of, send_response
 from server.errors import NotReady, Unauthenticated, Unsupported
 from server.grpc_calls import Desk, Route
+from server.grpc_web import is_grpc_web
 from server.grpc_wire import CONTENT_TYPE
 from server.process import Parts
+from server.rest import find_endpoint, no_such_path
 from server.service import StreamMethod, WatchMethod
+from server.web import Endpoint
 
 _UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
 _POLL_SECONDS: Final = 0.02  # between two looks whether calls are still under way
@@ -23,6 +31,7 @@ class EnvoyFrontConfig:
 
     max_message_bytes: int
     compression: bool
+    cors_origins: tuple[str, ...] = ()  # of pages that may call from browsers
 
 
 class EnvoyFront:
@@ -54,12 +63,33 @@ class EnvoyFront:
 
     async def __call__(self, scope: Event, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
+        if self._config.cors_origins:
+            request = request_of(scope)
+            if is_preflight(request):
+                with suppress(OSError):  # the caller has gone
+                    await send_response(send, preflight(self._config.cors_origins, request))
+                return
+            send = adding(send, response_headers(self._config.cors_origins, request))
         kind = next((v for k, v in scope["headers"] if k == b"content-type"), b"")
-        if not kind.startswith(CONTENT_TYPE) or scope["method"] != "POST":
-            await _say(send, 415, b"expected a gRPC call: POST with application/grpc\n")
-            return
         route = self._routes.get(scope["raw_path"], self._unknown)
-        call = EnvoyCall(route, self._desk, scope, receive, send)
+        call: EnvoyCall
+        if kind == CONTENT_TYPE:  # most calls
+            call = EnvoyCall(route, self._desk, scope, receive, send)
+        elif is_grpc_web(kind.decode("latin-1")):
+            call = GrpcWebCall(route, self._desk, scope, receive, send)
+        elif kind.startswith(CONTENT_TYPE):
+            call = EnvoyCall(route, self._desk, scope, receive, send)
+        else:
+            path = scope["raw_path"].decode("latin-1")
+            found = find_endpoint(scope["method"], path)
+            if not isinstance(found, Endpoint):
+                call = EnvoyCall(self._unknown, self._desk, scope, receive, send)
+                call.record(grpc.StatusCode.UNIMPLEMENTED)
+                with suppress(OSError):  # the caller has gone
+                    await send_response(send, found or no_such_path(path))
+                return
+            route = self._routes[f"/{found.path}".encode()]
+            call = WebCall(found, route, self._desk, scope, receive, send)
         self._under_way += 1
         try:
             await self._answer(call)
@@ -107,9 +137,3 @@ class EnvoyFront:
         until = time.monotonic() + grace_seconds
         while self._under_way and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
-
-
-async def _say(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

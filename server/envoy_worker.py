@@ -125,7 +125,7 @@ class Application:
             let_start()
             administration.await_port(_LISTEN_SECONDS)
 
-        front = EnvoyFrontConfig(config.max_message_bytes, config.compression)
+        front = EnvoyFrontConfig(config.max_message_bytes, config.compression, config.cors_origins)
         process = ServingProcess(
             config,
             CollectorRegistry(),

@@ -2,11 +2,11 @@
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import code_pb2, status_pb2
 from grpc_status import rpc_status
 
+from server.error_details import details_of
 from server.errors import (
     CallerGone,
     DeadlinePassed,
@@ -40,21 +40,9 @@ def code_of(error: ServiceError) -> grpc.StatusCode:
 
 def status_of(error: ServiceError) -> grpc.Status:
     """The whole status of an error, with its details (google.rpc.BadRequest, RetryInfo)."""
-    details = [_pack(detail) for detail in _details(error)]
+    details = [_pack(detail) for detail in details_of(error)]
     code = getattr(code_pb2, code_of(error).name)
     return rpc_status.to_status(status_pb2.Status(code=code, message=str(error), details=details))
-
-
-def _details(error: ServiceError) -> list[Message]:
-    if isinstance(error, InvalidRequest):
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field, description=error.description
-        )
-        return [error_details_pb2.BadRequest(field_violations=[violation])]
-    if isinstance(error, Overloaded):
-        nanos = round(error.retry_seconds * 1e9)
-        return [error_details_pb2.RetryInfo(retry_delay=Duration(nanos=nanos))]
-    return []
 
 
 def _pack(detail: Message) -> AnyMessage:
