@@ -33,18 +33,19 @@ class Answers:
     def __init__(self, admission: Admission, desk: Desk) -> None:
         self._admission = admission
         self._desk = desk
-        # Counted as in the other front: calls whose message is on its way give way to others.
-        self._arriving = admission.work_pool.arriving
+        self._failing: set[asyncio.Future[None]] = set()  # held here, since the loop does not
 
     async def unary(self, call: EnvoyCall) -> None:
         """Answer a call of one message by one."""
-        message = await self._receive(call)
-        route = call.route
+        route, admission = call.route, self._admission
         if route.is_open:  # a question to a table
+            message = await self._receive(call, admission.health_pool)
             await call.succeed(route.method.handle(route.parse(message), call).SerializeToString())
         elif not route.method.is_work:
-            await call.succeed(await self._on_thread(call, message, self._admission.control_pool))
+            message = await self._receive(call, admission.control_pool)
+            await call.succeed(await self._on_thread(call, message, admission.control_pool))
         else:
+            message = await self._receive(call, admission.work_pool)
             await call.succeed(await self._work(call, message))
 
     async def _work(self, call: EnvoyCall, message: bytes) -> bytes:
@@ -96,7 +97,7 @@ class Answers:
 
     async def watch(self, call: EnvoyCall) -> None:
         """Answer by messages whenever there is news, until the caller goes or the server stops."""
-        message = await self._receive(call)
+        message = await self._receive(call, self._admission.watch_pool)
         loop = asyncio.get_running_loop()
         news: asyncio.Queue[bytes | Exception] = asyncio.Queue()
 
@@ -118,37 +119,41 @@ class Answers:
             idle.discard(call)
             unsubscribe()
 
-    async def _receive(self, call: EnvoyCall) -> bytes:
+    async def _receive(self, call: EnvoyCall, pool: CallPool) -> bytes:
         """The one message of a call; the oldest that waits for its own gives way to many others.
 
-        A caller whose deadline passes meanwhile goes by itself.
+        What waits for a message is never cancelled: pyvoy ends it, with the call. A caller whose
+        deadline passes meanwhile goes by itself.
         """
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine of the loop
-        loop, reason = task.get_loop(), list[ServiceError]()
+        loop = asyncio.get_running_loop()
 
         def give_up(error: ServiceError) -> None:
-            reason.append(error)
-            loop.call_soon_threadsafe(task.cancel)
+            loop.call_soon_threadsafe(self._give_up, call, error)
 
-        self._arriving.add(call, give_up)
+        pool.arriving.add(call, give_up)
         try:
             message = await call.next_message()
         except CallerGone:
-            self._desk.count_rejection("deadline" if call.is_late() else "cancelled")
+            if not call.is_counted:
+                self._desk.count_rejection("deadline" if call.is_late() else "cancelled")
             raise
-        except asyncio.CancelledError:
-            if not reason:
-                raise
-            task.uncancel()
-            if isinstance(reason[0], Overloaded):
-                self._desk.count_rejection("queue_full")
-            raise reason[0] from None
         finally:
-            self._arriving.discard(call)
+            pool.arriving.discard(call)
+        if call.is_counted:
+            raise CallerGone("the call was given up")
         if message is None:
             raise Unsupported("the call has ended without its message")
         return message
+
+    def _give_up(self, call: EnvoyCall, error: ServiceError) -> None:
+        """On the loop: end a call whose message has not come."""
+        if call.is_counted:
+            return
+        if isinstance(error, Overloaded):
+            self._desk.count_rejection("queue_full")
+        failing = asyncio.ensure_future(call.fail(error))
+        self._failing.add(failing)
+        failing.add_done_callback(self._failing.discard)
 
     async def _on_thread(
         self, call: EnvoyCall, message: bytes, pool: CallPool, room: Room | None = None

@@ -45,7 +45,6 @@ class EnvoyCall:
 
     __slots__ = (
         "_desk",
-        "_is_counted",
         "_receive",
         "_scope",
         "_send",
@@ -55,6 +54,7 @@ class EnvoyCall:
         "has_begun",
         "has_gone",
         "inbox",
+        "is_counted",
         "queued_seconds",
         "route",
     )
@@ -74,7 +74,7 @@ class EnvoyCall:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._is_counted = False
+        self.is_counted = False
         route.metrics.arrive()
 
     def is_cancelled(self) -> bool:
@@ -135,7 +135,7 @@ class EnvoyCall:
                 return
             if waiting.result()["type"] == "http.request":  # the end of the messages, once more
                 self.when_gone(tell)
-            elif not self._is_counted:
+            elif not self.is_counted:
                 self.has_gone = True
                 tell(CallerGone("the caller has gone"))
 
@@ -143,7 +143,7 @@ class EnvoyCall:
 
     async def send_message(self, encoded: bytes) -> None:
         """Send one of several messages; raises CallerGone where nobody is there."""
-        if self.has_gone or self._is_counted:
+        if self.has_gone or self.is_counted:
             raise CallerGone("the caller has gone")
         if not self.has_begun:
             self.has_begun = True
@@ -201,6 +201,6 @@ class EnvoyCall:
 
     def record(self, code: grpc.StatusCode) -> None:
         """Count the call's outcome, once."""
-        if not self._is_counted:
-            self._is_counted = True
+        if not self.is_counted:
+            self.is_counted = True
             self._desk.record(self, code, self)

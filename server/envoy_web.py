@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, Final
 
 import grpc
@@ -137,7 +138,7 @@ class WebCall(_BodyCall):
         return await asyncio.to_thread(lambda: read(request).SerializeToString())
 
     async def succeed(self, encoded: bytes = b"", *, has_message: bool = True) -> None:
-        answer = _answer_type(self.route).FromString(encoded)
+        answer = _answer_type(self.route.path, self.route.method.request_type).FromString(encoded)
         if len(encoded) <= _BRIEF_BYTES:
             response = self._endpoint.write(answer, self._request)
         else:
@@ -175,7 +176,7 @@ class GrpcWebCall(_BodyCall):
         return message
 
     async def send_message(self, encoded: bytes) -> None:
-        if self.has_gone or self._is_counted:
+        if self.has_gone or self.is_counted:
             raise CallerGone("the caller has gone")
         await self._send_frames(grpc_web.frame(encoded), has_more=True)
 
@@ -197,14 +198,10 @@ class GrpcWebCall(_BodyCall):
         await self._send({"type": "http.response.body", "body": body, "more_body": has_more})
 
 
-_ANSWERS: Final[dict[str, Any]] = {}
-
-
-def _answer_type(route: Route) -> Any:
-    found = _ANSWERS.get(route.path)
-    if found is None:
-        service, _, method = route.path.partition("/")
-        file = route.method.request_type.DESCRIPTOR.file
-        described = file.services_by_name[service.rpartition(".")[2]].methods_by_name[method]
-        found = _ANSWERS[route.path] = message_factory.GetMessageClass(described.output_type)
-    return found
+@cache
+def _answer_type(path: str, request_type: Any) -> Any:
+    """What a method answers, by the file that describes it."""
+    service, _, method = path.partition("/")
+    services = request_type.DESCRIPTOR.file.services_by_name
+    described = services[service.rpartition(".")[2]].methods_by_name[method]
+    return message_factory.GetMessageClass(described.output_type)

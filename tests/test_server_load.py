@@ -202,7 +202,10 @@ def children(running: RunningServer) -> list[int]:
     tasks = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
     workers = []
     for pid in map(int, tasks.read_text().split()):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except FileNotFoundError:  # it has just gone
+            continue
         if b"spawn_main" in command or b"envoy" in command:
             workers.append(pid)
     return workers
