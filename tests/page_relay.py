@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
@@ -17,7 +17,7 @@ _HTTP = {"UNAUTHENTICATED": 401, "NOT_FOUND": 404, "UNAVAILABLE": 503, "RESOURCE
 
 
 @contextmanager
-def relaying(target: str) -> Iterator[str]:
+def relaying(target: str, port: int = 0) -> Iterator[str]:
     """Serve the page and the JSON calls of the server at `target`; give the URL."""
     page = load_page()
     with grpc.insecure_channel(target) as channel:
@@ -28,8 +28,6 @@ def relaying(target: str) -> Iterator[str]:
         }
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def do_GET(self) -> None:
                 self._answer(200, page.body, page.headers)
 
@@ -51,6 +49,12 @@ def relaying(target: str) -> Iterator[str]:
             def _answer(
                 self, status: int, body: bytes, headers: tuple[tuple[str, str], ...]
             ) -> None:
+                with suppress(ConnectionError):  # the page drops what it needs no more
+                    self._write(status, body, headers)
+
+            def _write(
+                self, status: int, body: bytes, headers: tuple[tuple[str, str], ...]
+            ) -> None:
                 self.send_response(status)
                 for name, value in headers:
                     self.send_header(name, value)
@@ -61,7 +65,7 @@ def relaying(target: str) -> Iterator[str]:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}/"
