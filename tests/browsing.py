@@ -128,7 +128,8 @@ class Sheet:
         return float(
             self.script(
                 "const c = document.createElement('canvas'), s = document.querySelector('#sheet');"
-                "c.width = c.height = s.width; const to = c.getContext('2d', {willReadFrequently: true});"
+                "c.width = c.height = s.width;"
+                "const to = c.getContext('2d', {willReadFrequently: true});"
                 "to.drawImage(s, 0, 0); const d = to.getImageData(0, 0, c.width, c.height).data;"
                 "let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i] < 128;"
                 "return n / (d.length / 4)"

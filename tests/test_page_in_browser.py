@@ -117,10 +117,7 @@ def test_every_model_shows_its_own_answer_and_the_chosen_one_its_bars(
             assert sheet.answer() == answer.digit
             bars = [bar.text for bar in sheet.all("#bars .share")]
             if answer.probabilities:
-                assert bars == [
-                    "100 %" if share >= 0.9995 else f"{share * 100:.1f} %"
-                    for share in answer.probabilities
-                ]
+                assert bars == [f"{share * 100:.1f} %" for share in answer.probabilities]
             else:
                 assert [float(bar) for bar in bars] == pytest.approx(answer.scores, abs=0.0051)
             assert f"{version.name} {version.version}, in " in sheet.text("#who")
