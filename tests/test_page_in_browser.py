@@ -220,7 +220,7 @@ def test_it_can_be_used_with_the_keyboard_alone(sheet: Sheet) -> None:
     sheet.until(lambda: sheet.ink() == 0)
     press("7")
     assert sheet.answer() == 7
-    seen = []
+    seen: list[str] = []
     while len(seen) < 40 and "model" not in seen:
         press(Keys.TAB)
         seen.append(focused())
