@@ -81,6 +81,14 @@ class Sheet:
     def until(self, holds: Callable[[], Any], seconds: float = 15) -> Any:
         return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: holds())
 
+    def wait(self, seconds: float) -> None:
+        """Wait by the page's own clock."""
+        self.script(
+            "window.waited = false; setTimeout(() => { waited = true; }, arguments[0])",
+            seconds * 1000,
+        )
+        self.until(lambda: self.script("return waited"))
+
     def draw(self, points: Points, kind: str = "mouse") -> None:
         """Draw one stroke on the sheet, of points from 0 to 1, with a mouse, pen or finger."""
         box = self.script(
@@ -158,13 +166,13 @@ class Sheet:
         """What the console has had to say since the page was loaded."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
-    def requested(self) -> set[str]:
-        """The URLs that were asked for since the page was loaded."""
+    def requested(self) -> list[str]:
+        """The URLs that were asked for since the page was loaded, or since this was asked."""
         messages = [
             json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
         ]
         sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        return {one["request"]["url"] for one in sent}
+        return [one["request"]["url"] for one in sent]
 
 
 @contextmanager
