@@ -251,6 +251,27 @@ def test_a_picture_that_is_opened_is_read(sheet: Sheet, tmp_path: Path) -> None:
         sheet.until(sheet.is_blank)
 
 
+def test_a_photograph_of_megabytes_is_made_smaller_and_read(sheet: Sheet, tmp_path: Path) -> None:
+    paper = np.random.default_rng(0).integers(190, 230, (1500, 2000)).astype(np.uint8)
+    digit = on_paper(5, 30)
+    paper[200 : 200 + digit.shape[0], 500 : 500 + digit.shape[1]][digit == 0] = 40
+    file = tmp_path / "photo.png"
+    file.write_bytes(png(paper))
+    assert file.stat().st_size > 1 << 20  # which no server takes
+    sheet.one("#camera").send_keys(str(file))
+    assert sheet.answer() == 5
+
+
+def test_a_file_too_large_to_send_is_said_to_be(sheet: Sheet, tmp_path: Path) -> None:
+    file = tmp_path / "scan.tiff"
+    file.write_bytes(bytes(2_000_000))
+    sheet.one("#file").send_keys(str(file))
+    sheet.until(lambda: sheet.text("#problem") == "scan.tiff is too large to send: 2000 kB.")
+    sheet.draw(strokes_of(4))
+    assert sheet.answer() == 4
+    assert not sheet.one("#problem").is_displayed()
+
+
 def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(sheet: Sheet) -> None:
     sheet.give("drop", "eight.tiff", encoded(on_paper(8), "TIFF"), "image/tiff")
     assert sheet.answer() == 8
