@@ -378,10 +378,12 @@ def test_a_server_that_has_gone_is_said_to_be_and_asked_again(browser: Sheet, mo
     with page_serving(models) as running:
         port = urlsplit(running.url).port
         browser.open_ready(running.url)
-    browser.draw(strokes_of(4))
+        browser.draw(strokes_of(7))
+        assert browser.answer() == 7
+    browser.one("#examples li:nth-child(5) button").click()
     browser.until(lambda: browser.one("#problem").is_displayed())
     assert browser.text("#problem") == "The server does not answer. Trying again…"
-    assert browser.is_blank()
+    browser.until(browser.is_blank)
     browser.requested()
     browser.wait(1)
     assert len(browser.requested()) < 8  # it asks patiently
