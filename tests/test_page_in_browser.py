@@ -12,7 +12,6 @@ import pytest
 from browsing import Sheet, browsing, strokes_of
 from conftest import serving
 from numpy.typing import NDArray
-from page_relay import relaying
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -38,8 +37,9 @@ class PageServer:
 @contextmanager
 def page_serving(models: Path, *flags: str, port: int = 0) -> Iterator[PageServer]:
     """Serve the page and the models; the port is closed at the end."""
-    with serving(models, *flags) as running, relaying(running.target, port) as url:
-        yield PageServer(url, running.target, models)
+    all_flags = ("--front", "envoy", "--page", "--port", str(port), *flags)
+    with serving(models, *all_flags) as running:
+        yield PageServer(f"http://{running.target}/", running.target, models)
 
 
 @pytest.fixture(scope="module")

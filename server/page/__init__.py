@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+from server.web import HttpResponse
+
 # As the element's content is written, byte for byte: that is what a browser hashes.
 _INLINE: Final = {
     kind: re.compile(rf"<{kind}>(.*?)</{kind}>", re.DOTALL) for kind in ("script", "style")
@@ -21,10 +23,12 @@ class Page:
     headers: tuple[tuple[str, str], ...]
     etag: str
 
-    def is_current(self, if_none_match: str) -> bool:
-        """Whether the caller's copy, by its If-None-Match header, is this one: then answer 304."""
+    def answer(self, if_none_match: str = "") -> HttpResponse:
+        """The page; without a body where the caller's copy, by its If-None-Match, is this one."""
         tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-        return "*" in tags or self.etag in tags
+        if "*" in tags or self.etag in tags:
+            return HttpResponse(304, "", b"", self.headers)
+        return HttpResponse(200, "text/html; charset=utf-8", self.body, self.headers)
 
 
 def load_page() -> Page:
@@ -46,7 +50,6 @@ def load_page() -> Page:
     )
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = (
-        ("content-type", "text/html; charset=utf-8"),
         ("content-security-policy", policy),
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
