@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench bench-quick bench-models check format protos deploy-check reliability images clean
+.PHONY: help setup demo test test-all bench bench-quick bench-models check format protos deploy-check reliability images screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ deploy-check: $(INSTALLED)  ## manifests, alerts and dashboard against schemas, 
 images:  ## container images of server, evaluator and trainer, built and tried
 	./deploy/build-images.sh
 	./deploy/try-images.sh
+
+screenshots: $(INSTALLED)  ## pictures of the page for docs/, by Debian's chromium-driver and fonts-inter
+	$(BIN)/python -m trainer fit --data synthetic -q --models build/screenshots/models
+	PYTHONPATH=.:tests $(BIN)/python docs/screenshots.py --models build/screenshots/models
 
 format: $(INSTALLED)  ## put the code into shape
 	$(BIN)/ruff format .

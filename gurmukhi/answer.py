@@ -1,7 +1,7 @@
 """What clients send and get: pictures into requests, replies into answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import grpc
@@ -54,6 +54,8 @@ class Classification:
     model: ModelVersion
     warnings: tuple[str, ...] = ()
     top: tuple[Candidate, ...] = ()  # as many as were asked for, the likeliest first
+    # What the model saw, uint8 (32, 32) with 0 ink and 255 paper; None where it was not asked for.
+    pixels: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     @property
     def confidence(self) -> float | None:
@@ -61,9 +63,17 @@ class Classification:
         return self.probabilities[self.digit] if self.probabilities else None
 
 
-def make_request(picture: Picture, model: str, version: str, top_k: int) -> pb.ClassifyRequest:
+def make_request(
+    picture: Picture, model: str, version: str, *, top_k: int = 0, return_pixels: bool = False
+) -> pb.ClassifyRequest:
     """One picture as a request; raises ImageError where its pixels have another shape."""
-    return pb.ClassifyRequest(image=make_image(picture), model=model, version=version, top_k=top_k)
+    return pb.ClassifyRequest(
+        image=make_image(picture),
+        model=model,
+        version=version,
+        top_k=top_k,
+        return_pixels=return_pixels,
+    )
 
 
 def read_outcome(target: str, reply: pb.ClassifyStreamResponse) -> Classification | CallError:
@@ -95,7 +105,7 @@ def make_batch(pictures: Sequence[Picture], model: str, version: str) -> pb.Clas
 def read_classification(message: pb.Classification, model: ModelVersion) -> Classification:
     """What the model says of one image."""
     probabilities = tuple(message.probabilities)
-    warnings, top = message.warnings, message.top
+    warnings, top, pixels = message.warnings, message.top, message.pixels
     return Classification(
         digit=message.digit,
         glyph=message.glyph,
@@ -107,6 +117,7 @@ def read_classification(message: pb.Classification, model: ModelVersion) -> Clas
         if warnings
         else (),
         top=tuple([_read_candidate(one, bool(probabilities)) for one in top]) if top else (),
+        pixels=np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE) if pixels else None,
     )
 
 

@@ -82,10 +82,11 @@ class DigitClient:
         model: str = "",
         version: str = "",
         top_k: int = 0,
+        return_pixels: bool = False,
         timeout_seconds: float | None = None,
     ) -> Classification:
         """Classify one picture by the newest version of the default model, or as named."""
-        request = make_request(picture, model, version, top_k)
+        request = make_request(picture, model, version, top_k=top_k, return_pixels=return_pixels)
         reply = self._call(self._stub.Classify, request, timeout_seconds)
         return read_classification(reply.classification, read_model(reply.model))
 
@@ -116,7 +117,7 @@ class DigitClient:
         A picture that is refused gives its CallError in its place; a stream that breaks raises
         one. The deadline is of the whole stream; None is without one.
         """
-        requests = (make_request(picture, model, version, 0) for picture in pictures)
+        requests = (make_request(picture, model, version) for picture in pictures)
         try:
             for reply in self._stub.ClassifyStream(
                 requests, timeout=timeout_seconds, metadata=self._metadata
@@ -190,10 +191,11 @@ class AsyncDigitClient:
         model: str = "",
         version: str = "",
         top_k: int = 0,
+        return_pixels: bool = False,
         timeout_seconds: float | None = None,
     ) -> Classification:
         """Classify one picture by the newest version of the default model, or as named."""
-        ask, image = Ask(model, version, top_k), make_image(picture)
+        ask, image = Ask(model, version, top_k, return_pixels), make_image(picture)
         timeout = self._timeout if timeout_seconds is None else timeout_seconds
         if self._merger:
             return await self._merger.classify(ask, image, timeout)
@@ -217,7 +219,7 @@ class AsyncDigitClient:
         timeout_seconds: float | None = None,
     ) -> AsyncIterator[Classification | CallError]:
         """As DigitClient.classify_stream."""
-        requests = (make_request(picture, model, version, 0) for picture in pictures)
+        requests = (make_request(picture, model, version) for picture in pictures)
         try:
             async for reply in self._stub.ClassifyStream(
                 requests, timeout=timeout_seconds, metadata=self._metadata

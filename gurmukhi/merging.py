@@ -43,6 +43,7 @@ class Ask(NamedTuple):
     model: str
     version: str
     top_k: int
+    return_pixels: bool = False
 
 
 Send: TypeAlias = Callable[[Ask, Sequence[pb.Image], float], Awaitable[list[Classification]]]

@@ -43,6 +43,7 @@ class ServerConfig:
     max_batch_size: int
     max_message_bytes: int
     compression: bool
+    page: bool
     max_connection_age_seconds: float
     keepalive_seconds: float
     tls_cert: Path | None
@@ -83,6 +84,8 @@ class ServerConfig:
             parser.error("--tls-client-ca needs --tls-cert and --tls-key")
         if config.cors_origins and config.front != "envoy":
             parser.error("--cors-origins needs --front envoy")
+        if config.page and config.front != "envoy":
+            parser.error("--page needs --front envoy: a browser cannot call gRPC")
         return config
 
     def describe(self) -> dict[str, Any]:
@@ -242,6 +245,7 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
         "ORIGIN,…",
         type=_value_of(parse_origins),
     )
+    switch("--page", default=False, text="serve a page to draw digits on at /; needs --front envoy")
     switch("--reflection", default=True, text="describe the services to clients that ask")
     flag(
         "--low-confidence",

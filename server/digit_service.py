@@ -69,6 +69,8 @@ class DigitService:
             image = _read_image(request.image, "image")
             prediction = attempt.predict(image.pixels[None])
             (answer,) = self._classifications(model, prediction, [image.warnings], request.top_k)
+            if request.return_pixels:
+                answer.pixels = image.pixels.tobytes()
             return pb.ClassifyResponse(classification=answer, model=_model_version(model))
 
     def classify_batch(
@@ -81,6 +83,9 @@ class DigitService:
             pixels, warnings = self._read_images(request.images, call)
             prediction = attempt.predict(pixels)
             answers = self._classifications(model, prediction, warnings, request.top_k)
+            if request.return_pixels:
+                for answer, seen in zip(answers, pixels, strict=True):
+                    answer.pixels = seen.tobytes()
             return pb.ClassifyBatchResponse(classifications=answers, model=_model_version(model))
 
     def classify_stream(

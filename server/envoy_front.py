@@ -16,6 +16,7 @@ from server.errors import NotReady, Unauthenticated, Unsupported
 from server.grpc_calls import Desk, Route
 from server.grpc_web import is_grpc_web
 from server.grpc_wire import CONTENT_TYPE
+from server.page import load_page
 from server.process import Parts
 from server.rest import find_endpoint, no_such_path
 from server.service import StreamMethod, WatchMethod
@@ -32,6 +33,7 @@ class EnvoyFrontConfig:
     max_message_bytes: int
     compression: bool
     cors_origins: tuple[str, ...] = ()  # of pages that may call from browsers
+    page: bool = False  # whether to serve it
 
 
 class EnvoyFront:
@@ -58,6 +60,7 @@ class EnvoyFront:
             for service in parts.services
             for name, method in service.methods.items()
         }
+        self._page = load_page() if config.page else None
         self._is_stopping = False
         self._under_way = 0
 
@@ -81,6 +84,10 @@ class EnvoyFront:
             call = EnvoyCall(route, self._desk, scope, receive, send)
         else:
             path = scope["raw_path"].decode("latin-1")
+            if self._page and path == "/" and scope["method"] == "GET":
+                known = next((v for k, v in scope["headers"] if k == b"if-none-match"), b"")
+                await send_response(send, self._page.answer(known.decode("latin-1")))
+                return
             found = find_endpoint(scope["method"], path)
             if not isinstance(found, Endpoint):
                 call = EnvoyCall(self._unknown, self._desk, scope, receive, send)

@@ -125,7 +125,9 @@ class Application:
             let_start()
             administration.await_port(_LISTEN_SECONDS)
 
-        front = EnvoyFrontConfig(config.max_message_bytes, config.compression, config.cors_origins)
+        front = EnvoyFrontConfig(
+            config.max_message_bytes, config.compression, config.cors_origins, config.page
+        )
         process = ServingProcess(
             config,
             CollectorRegistry(),

@@ -1,8 +1,8 @@
 """Protobuf messages as JSON, by proto3's mapping; strict in what it reads.
 
 protobuf's own json_format takes bytes that are no base64, and an array for an object, and needs
-several times as long. Requests here hold strings, bytes, whole numbers and messages; answers also
-floats, booleans, enums and maps. Source: protobuf.dev/programming-guides/json.
+several times as long. Requests here hold strings, bytes, whole numbers, booleans and messages;
+answers also floats, enums and maps. Source: protobuf.dev/programming-guides/json.
 """
 
 import base64
@@ -147,9 +147,19 @@ def _reader(field: FieldDescriptor) -> Callable[[Any, str], Any] | None:
         return expect_text
     if field.type == FieldDescriptor.TYPE_BYTES:
         return lambda value, where: read_base64(expect(value, str, where), where)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return _read_boolean
     if limits := _LIMITS.get(field.cpp_type):
         return lambda value, where: _read_integer(value, where, *limits)
     return None
+
+
+def _read_boolean(value: Any, where: str) -> bool:
+    if value in ("true", "false"):  # as a query has them
+        return bool(value == "true")
+    if type(value) is not bool:
+        raise InvalidRequest(where, f"is {kind_of(value)}; expected true or false")
+    return value
 
 
 def _read_integer(value: Any, where: str, low: int, high: int) -> int:

@@ -121,6 +121,7 @@ def test_fields_have_both_their_names_and_null_is_not_there() -> None:
         (CLASSIFY, {"model": 7}, "model", "is a number; expected a string"),
         (CLASSIFY, {"model": "\ud800"}, "model", "holds half a character"),
         (CLASSIFY, {"\ud800": 1}, r"\ud800", "is unknown"),
+        (CLASSIFY, {"returnPixels": 1}, "returnPixels", "is a number; expected true or false"),
         (CLASSIFY, {"topK": True}, "topK", "is a boolean; expected a whole number"),
         (CLASSIFY, {"topK": 1.5}, "topK", "is 1.5; expected a whole number"),
         (CLASSIFY, {"topK": float("nan")}, "topK", "is nan; expected a whole number"),

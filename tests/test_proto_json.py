@@ -36,6 +36,7 @@ ANSWERS = st.builds(
     scores=st.lists(FLOATS, max_size=3),
     warnings=st.lists(st.integers(0, 9), max_size=3),  # a newer server has more of them
     top=st.lists(CANDIDATES, max_size=2),
+    pixels=st.binary(),
 )
 IMAGES = st.builds(pb.Image, encoded=st.binary()) | st.builds(pb.Image, pixels=st.binary())
 REQUESTS = st.builds(
@@ -44,6 +45,7 @@ REQUESTS = st.builds(
     model=TEXTS,
     version=TEXTS,
     top_k=st.integers(0, 2**32 - 1),
+    return_pixels=st.booleans(),
 ) | st.builds(pb.ClassifyBatchRequest, images=st.lists(IMAGES, max_size=3), model=TEXTS)
 REPLIES = (
     st.builds(pb.ClassifyResponse, classification=st.none() | ANSWERS, model=VERSIONS)

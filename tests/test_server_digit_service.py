@@ -125,11 +125,41 @@ def test_list_models_names_every_version(client: DigitClient) -> None:
     assert names == sorted(names)
 
 
+def test_the_image_that_the_model_saw_is_given_back_where_asked_for(client: DigitClient) -> None:
+    page = np.full((90, 70), 255, np.uint8)
+    page[20:52, 10:42] = IMAGES[0]
+    for picture, seen in ((png(page), IMAGES[0]), (png(255 - page), IMAGES[0]), (IMAGES[1],) * 2):
+        answer = client.classify(picture, return_pixels=True)
+        assert answer.pixels is not None
+        assert np.array_equal(answer.pixels, seen)
+    assert client.classify(png(page)).pixels is None
+
+
+def test_a_batch_gives_each_image_back_as_its_model_saw_it(stub: DigitServiceStub) -> None:
+    images = [pb.Image(encoded=png(255 - IMAGES[0])), pb.Image(pixels=IMAGES[1].tobytes())]
+    request = pb.ClassifyBatchRequest(images=images, return_pixels=True)
+    seen = [answer.pixels for answer in stub.ClassifyBatch(request, timeout=5).classifications]
+    assert seen == [IMAGES[0].tobytes(), IMAGES[1].tobytes()]
+    request.return_pixels = False
+    reply = stub.ClassifyBatch(request, timeout=5)
+    assert not any(answer.pixels for answer in reply.classifications)
+
+
 async def _classify_async(target: str) -> tuple[int, int, int]:
     async with AsyncDigitClient(target) as client:
         one = await client.classify(IMAGES[3])
         batch = await client.classify_batch(list(IMAGES[:4]))
+        seen = [
+            await asyncio.gather(
+                *(client.classify(image, return_pixels=asked) for image in IMAGES[:8])
+            )
+            for asked in (True, False)
+        ]
         models = await client.list_models()
+    for image, shown, plain in zip(IMAGES[:8], *seen, strict=True):
+        assert shown.pixels is not None
+        assert np.array_equal(shown.pixels, image)
+        assert plain.pixels is None
     return one.digit, batch[3].digit, len(models)
 
 

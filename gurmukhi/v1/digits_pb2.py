@@ -24,39 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gurmukhi/v1/digits.proto\x12\x0bgurmukhi.v1\"4\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06pixels\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"c\n\x0f\x43lassifyRequest\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\"q\n\x10\x43lassifyResponse\x12\x33\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"i\n\x14\x43lassifyBatchRequest\x12\"\n\x06images\x18\x01 \x03(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\"w\n\x15\x43lassifyBatchResponse\x12\x34\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"\x90\x01\n\x16\x43lassifyStreamResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.gurmukhi.v1.ClassifyResponseH\x00\x12)\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x18.gurmukhi.v1.StreamErrorH\x00\x42\t\n\x07outcome\",\n\x0bStreamError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa2\x01\n\x0e\x43lassification\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\r\n\x05glyph\x18\x02 \x01(\t\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x0e\n\x06scores\x18\x04 \x03(\x02\x12&\n\x08warnings\x18\x05 \x03(\x0e\x32\x14.gurmukhi.v1.Warning\x12#\n\x03top\x18\x06 \x03(\x0b\x32\x16.gurmukhi.v1.Candidate\"M\n\tCandidate\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\r\n\x05glyph\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x13\n\x0bprobability\x18\x04 \x01(\x02\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\"V\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.gurmukhi.v1.ModelVersion\x12\x15\n\rdefault_model\x18\x02 \x01(\t*\x89\x01\n\x07Warning\x12\x17\n\x13WARNING_UNSPECIFIED\x10\x00\x12\x14\n\x10WARNING_INVERTED\x10\x01\x12\x1a\n\x16WARNING_SEVERAL_GLYPHS\x10\x02\x12\x1a\n\x16WARNING_LOW_CONFIDENCE\x10\x03\x12\x17\n\x13WARNING_NOT_A_DIGIT\x10\x04\x32\xd7\x02\n\x0c\x44igitService\x12G\n\x08\x43lassify\x12\x1c.gurmukhi.v1.ClassifyRequest\x1a\x1d.gurmukhi.v1.ClassifyResponse\x12V\n\rClassifyBatch\x12!.gurmukhi.v1.ClassifyBatchRequest\x1a\".gurmukhi.v1.ClassifyBatchResponse\x12W\n\x0e\x43lassifyStream\x12\x1c.gurmukhi.v1.ClassifyRequest\x1a#.gurmukhi.v1.ClassifyStreamResponse(\x01\x30\x01\x12M\n\nListModels\x12\x1e.gurmukhi.v1.ListModelsRequest\x1a\x1f.gurmukhi.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18gurmukhi/v1/digits.proto\x12\x0bgurmukhi.v1\"4\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06pixels\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04kind\"z\n\x0f\x43lassifyRequest\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\x15\n\rreturn_pixels\x18\x05 \x01(\x08\"q\n\x10\x43lassifyResponse\x12\x33\n\x0e\x63lassification\x18\x01 \x01(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"\x80\x01\n\x14\x43lassifyBatchRequest\x12\"\n\x06images\x18\x01 \x03(\x0b\x32\x12.gurmukhi.v1.Image\x12\r\n\x05model\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\x15\n\rreturn_pixels\x18\x05 \x01(\x08\"w\n\x15\x43lassifyBatchResponse\x12\x34\n\x0f\x63lassifications\x18\x01 \x03(\x0b\x32\x1b.gurmukhi.v1.Classification\x12(\n\x05model\x18\x02 \x01(\x0b\x32\x19.gurmukhi.v1.ModelVersion\"\x90\x01\n\x16\x43lassifyStreamResponse\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.gurmukhi.v1.ClassifyResponseH\x00\x12)\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x18.gurmukhi.v1.StreamErrorH\x00\x42\t\n\x07outcome\",\n\x0bStreamError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xb2\x01\n\x0e\x43lassification\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\r\n\x05glyph\x18\x02 \x01(\t\x12\x15\n\rprobabilities\x18\x03 \x03(\x02\x12\x0e\n\x06scores\x18\x04 \x03(\x02\x12&\n\x08warnings\x18\x05 \x03(\x0e\x32\x14.gurmukhi.v1.Warning\x12#\n\x03top\x18\x06 \x03(\x0b\x32\x16.gurmukhi.v1.Candidate\x12\x0e\n\x06pixels\x18\x07 \x01(\x0c\"M\n\tCandidate\x12\r\n\x05\x64igit\x18\x01 \x01(\x05\x12\r\n\x05glyph\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x13\n\x0bprobability\x18\x04 \x01(\x02\"=\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x13\n\x11ListModelsRequest\"V\n\x12ListModelsResponse\x12)\n\x06models\x18\x01 \x03(\x0b\x32\x19.gurmukhi.v1.ModelVersion\x12\x15\n\rdefault_model\x18\x02 \x01(\t*\x89\x01\n\x07Warning\x12\x17\n\x13WARNING_UNSPECIFIED\x10\x00\x12\x14\n\x10WARNING_INVERTED\x10\x01\x12\x1a\n\x16WARNING_SEVERAL_GLYPHS\x10\x02\x12\x1a\n\x16WARNING_LOW_CONFIDENCE\x10\x03\x12\x17\n\x13WARNING_NOT_A_DIGIT\x10\x04\x32\xd7\x02\n\x0c\x44igitService\x12G\n\x08\x43lassify\x12\x1c.gurmukhi.v1.ClassifyRequest\x1a\x1d.gurmukhi.v1.ClassifyResponse\x12V\n\rClassifyBatch\x12!.gurmukhi.v1.ClassifyBatchRequest\x1a\".gurmukhi.v1.ClassifyBatchResponse\x12W\n\x0e\x43lassifyStream\x12\x1c.gurmukhi.v1.ClassifyRequest\x1a#.gurmukhi.v1.ClassifyStreamResponse(\x01\x30\x01\x12M\n\nListModels\x12\x1e.gurmukhi.v1.ListModelsRequest\x1a\x1f.gurmukhi.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gurmukhi.v1.digits_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WARNING']._serialized_start=1149
-  _globals['_WARNING']._serialized_end=1286
+  _globals['_WARNING']._serialized_start=1212
+  _globals['_WARNING']._serialized_end=1349
   _globals['_IMAGE']._serialized_start=41
   _globals['_IMAGE']._serialized_end=93
   _globals['_CLASSIFYREQUEST']._serialized_start=95
-  _globals['_CLASSIFYREQUEST']._serialized_end=194
-  _globals['_CLASSIFYRESPONSE']._serialized_start=196
-  _globals['_CLASSIFYRESPONSE']._serialized_end=309
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=311
-  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=416
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=418
-  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=537
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=540
-  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=684
-  _globals['_STREAMERROR']._serialized_start=686
-  _globals['_STREAMERROR']._serialized_end=730
-  _globals['_CLASSIFICATION']._serialized_start=733
-  _globals['_CLASSIFICATION']._serialized_end=895
-  _globals['_CANDIDATE']._serialized_start=897
-  _globals['_CANDIDATE']._serialized_end=974
-  _globals['_MODELVERSION']._serialized_start=976
-  _globals['_MODELVERSION']._serialized_end=1037
-  _globals['_LISTMODELSREQUEST']._serialized_start=1039
-  _globals['_LISTMODELSREQUEST']._serialized_end=1058
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1060
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1146
-  _globals['_DIGITSERVICE']._serialized_start=1289
-  _globals['_DIGITSERVICE']._serialized_end=1632
+  _globals['_CLASSIFYREQUEST']._serialized_end=217
+  _globals['_CLASSIFYRESPONSE']._serialized_start=219
+  _globals['_CLASSIFYRESPONSE']._serialized_end=332
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_start=335
+  _globals['_CLASSIFYBATCHREQUEST']._serialized_end=463
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_start=465
+  _globals['_CLASSIFYBATCHRESPONSE']._serialized_end=584
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_start=587
+  _globals['_CLASSIFYSTREAMRESPONSE']._serialized_end=731
+  _globals['_STREAMERROR']._serialized_start=733
+  _globals['_STREAMERROR']._serialized_end=777
+  _globals['_CLASSIFICATION']._serialized_start=780
+  _globals['_CLASSIFICATION']._serialized_end=958
+  _globals['_CANDIDATE']._serialized_start=960
+  _globals['_CANDIDATE']._serialized_end=1037
+  _globals['_MODELVERSION']._serialized_start=1039
+  _globals['_MODELVERSION']._serialized_end=1100
+  _globals['_LISTMODELSREQUEST']._serialized_start=1102
+  _globals['_LISTMODELSREQUEST']._serialized_end=1121
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1123
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1209
+  _globals['_DIGITSERVICE']._serialized_start=1352
+  _globals['_DIGITSERVICE']._serialized_end=1695
 # @@protoc_insertion_point(module_scope)

@@ -29,16 +29,18 @@ class Image(_message.Message):
     def __init__(self, encoded: _Optional[bytes] = ..., pixels: _Optional[bytes] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
-    __slots__ = ("image", "model", "version", "top_k")
+    __slots__ = ("image", "model", "version", "top_k", "return_pixels")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    RETURN_PIXELS_FIELD_NUMBER: _ClassVar[int]
     image: Image
     model: str
     version: str
     top_k: int
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., top_k: _Optional[int] = ...) -> None: ...
+    return_pixels: bool
+    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., top_k: _Optional[int] = ..., return_pixels: _Optional[bool] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
     __slots__ = ("classification", "model")
@@ -49,16 +51,18 @@ class ClassifyResponse(_message.Message):
     def __init__(self, classification: _Optional[_Union[Classification, _Mapping]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ...) -> None: ...
 
 class ClassifyBatchRequest(_message.Message):
-    __slots__ = ("images", "model", "version", "top_k")
+    __slots__ = ("images", "model", "version", "top_k", "return_pixels")
     IMAGES_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     TOP_K_FIELD_NUMBER: _ClassVar[int]
+    RETURN_PIXELS_FIELD_NUMBER: _ClassVar[int]
     images: _containers.RepeatedCompositeFieldContainer[Image]
     model: str
     version: str
     top_k: int
-    def __init__(self, images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., top_k: _Optional[int] = ...) -> None: ...
+    return_pixels: bool
+    def __init__(self, images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., top_k: _Optional[int] = ..., return_pixels: _Optional[bool] = ...) -> None: ...
 
 class ClassifyBatchResponse(_message.Message):
     __slots__ = ("classifications", "model")
@@ -87,20 +91,22 @@ class StreamError(_message.Message):
     def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Classification(_message.Message):
-    __slots__ = ("digit", "glyph", "probabilities", "scores", "warnings", "top")
+    __slots__ = ("digit", "glyph", "probabilities", "scores", "warnings", "top", "pixels")
     DIGIT_FIELD_NUMBER: _ClassVar[int]
     GLYPH_FIELD_NUMBER: _ClassVar[int]
     PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     TOP_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
     digit: int
     glyph: str
     probabilities: _containers.RepeatedScalarFieldContainer[float]
     scores: _containers.RepeatedScalarFieldContainer[float]
     warnings: _containers.RepeatedScalarFieldContainer[Warning]
     top: _containers.RepeatedCompositeFieldContainer[Candidate]
-    def __init__(self, digit: _Optional[int] = ..., glyph: _Optional[str] = ..., probabilities: _Optional[_Iterable[float]] = ..., scores: _Optional[_Iterable[float]] = ..., warnings: _Optional[_Iterable[_Union[Warning, str]]] = ..., top: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ...) -> None: ...
+    pixels: bytes
+    def __init__(self, digit: _Optional[int] = ..., glyph: _Optional[str] = ..., probabilities: _Optional[_Iterable[float]] = ..., scores: _Optional[_Iterable[float]] = ..., warnings: _Optional[_Iterable[_Union[Warning, str]]] = ..., top: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., pixels: _Optional[bytes] = ...) -> None: ...
 
 class Candidate(_message.Message):
     __slots__ = ("digit", "glyph", "score", "probability")
