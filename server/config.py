@@ -66,6 +66,11 @@ class ServerConfig:
             return TlsFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
         return None
 
+    @property
+    def has_lone_envoy(self) -> bool:
+        """Whether one Envoy is all that serves."""
+        return self.front == "envoy" and self.workers == 1
+
     @classmethod
     def from_arguments(cls, parser: Parser, arguments: argparse.Namespace) -> Self:
         """Take over what the parser found; flags that contradict each other are a usage error."""

@@ -32,6 +32,7 @@ class WorkerOrders:
     config: ServerConfig
     place: int
     admin: Path  # Envoy's administration, a socket by its path within the worker
+    metrics: Path | None  # where a lone worker offers its own, the same way
 
 
 class EnvoyProcess:
@@ -53,8 +54,11 @@ class EnvoyProcess:
         self._folder = Path(tempfile.mkdtemp(prefix="envoy-", dir=folder))
         # A socket's path has room for 107 bytes, and a temporary folder may have more.
         self._folder_descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        admin = Path(f"/proc/self/fd/{self._folder_descriptor}/admin")
-        self.orders = WorkerOrders(config, place, admin)
+        sockets = Path(f"/proc/self/fd/{self._folder_descriptor}")
+        admin = sockets / "admin"
+        # Of the same number here, so that it is the same path.
+        self.metrics = sockets / "metrics" if config.has_lone_envoy else None
+        self.orders = WorkerOrders(config, place, admin, self.metrics)
         configuration = bootstrap(config, port, admin, secrets)
         numbers = [pipe.fileno() for pipe in pipes]
         self._process = subprocess.Popen(  # noqa: S603 - our own command

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, disable_created_metrics
 
 from server.cpus import pin
 from server.envoy_calls import Event, Receive, Send
@@ -28,6 +28,7 @@ from server.logs import start_logs
 from server.loop_watch import LoopWatch
 from server.process import ServingProcess
 from server.worker import RemoteControl, obey
+from server.worker_metrics import describe_process, offer_metrics
 
 _LISTEN_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.01
@@ -117,6 +118,7 @@ class Application:
         orders: WorkerOrders = commands.recv()
         config = orders.config
         start_logs(config.log_format)
+        disable_created_metrics()  # a series for each series, which nobody reads
         logging.getLogger("server").setLevel(config.log_level)
         pin(config.pin, os.getppid() + orders.place, config.workers)
         administration = Administration(orders.admin)
@@ -128,12 +130,16 @@ class Application:
         front = EnvoyFrontConfig(
             config.max_message_bytes, config.compression, config.cors_origins, config.page
         )
+        registry = CollectorRegistry()
         process = ServingProcess(
             config,
-            CollectorRegistry(),
+            registry,
             RemoteControl(requests),
             lambda parts: EnvoyFront(front, parts, open_port, administration.drain),
         )
+        if orders.metrics:
+            describe_process(registry)
+            offer_metrics(registry, orders.metrics)
         self._front = process.front
         obey(commands, process)
         process.drain(config.pause_seconds, config.drain_seconds)

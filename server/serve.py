@@ -10,14 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    multiprocess,
-)
+from prometheus_client import CollectorRegistry, Counter, multiprocess
 
 from gurmukhi.command import EXIT_INTERRUPTED
 from server.config import ServerConfig
@@ -29,6 +22,7 @@ from server.policy import Key
 from server.process import ServingProcess
 from server.supervisor import Supervisor
 from server.worker import Process
+from server.worker_metrics import WorkerCollector, describe_process
 
 # How soon a dead worker is noticed at the latest; its sentinel wakes the parent before.
 _WATCH_SECONDS: Final = 1.0
@@ -81,8 +75,7 @@ def serve_alone(config: ServerConfig, stop: StopSignal) -> int:
     # By the process's number, so that several servers of one machine spread.
     pin(config.pin, os.getpid(), 1)
     registry = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=registry)
+    describe_process(registry)
     control = ModelControl(
         config.models,
         config.version_policy,
@@ -118,8 +111,11 @@ def serve_with_workers(config: ServerConfig, stop: StopSignal) -> int:
     ):
         stop.scratch = folder
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, path=folder)
         supervisor = Supervisor(config, port, folder)
+        if config.has_lone_envoy:
+            registry.register(WorkerCollector(supervisor.metrics_socket))
+        else:
+            multiprocess.MultiProcessCollector(registry, path=folder)
         stop.children = lambda: [worker.process for worker in supervisor.replicas]
         control = supervisor.control = ModelControl(
             config.models,

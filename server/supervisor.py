@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -56,6 +56,13 @@ class Supervisor:
         """The workers that run."""
         return list(self._workers)
 
+    def metrics_socket(self) -> Path | None:
+        """Where a lone worker offers its metrics, while there is one."""
+        for worker in self._workers:
+            if isinstance(worker.process, EnvoyProcess):
+                return worker.process.metrics
+        return None
+
     def is_ready(self) -> bool:
         """Whether any worker answers."""
         return any(one.is_serving and one.process.is_alive() for one in self._workers)
@@ -103,7 +110,8 @@ class Supervisor:
             "worker %d died with exit code %s: another starts", process.pid, process.exitcode
         )
         self._workers.remove(worker)
-        multiprocess.mark_process_dead(process.pid, self._metrics_folder)
+        if not self._config.has_lone_envoy:
+            multiprocess.mark_process_dead(process.pid, self._metrics_folder)
         time.sleep(_RESTART_SECONDS)
         fresh = self._spawn(worker.place)
         assert self.control  # noqa: S101 - set before the first worker can die
@@ -113,7 +121,8 @@ class Supervisor:
     def _spawn(self, place: int) -> WorkerReplica:
         commands, worker_commands = self._context.Pipe()
         requests, worker_requests = self._context.Pipe()
-        with _metrics_in(self._metrics_folder):
+        shared = nullcontext() if self._config.has_lone_envoy else _metrics_in(self._metrics_folder)
+        with shared:
             process = self._start(place, worker_commands, worker_requests)
         worker_commands.close()
         worker_requests.close()
