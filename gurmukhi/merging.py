@@ -19,7 +19,6 @@ import grpc
 
 from gurmukhi.answer import Classification
 from gurmukhi.errors import CallError
-from gurmukhi.v1 import digits_pb2 as pb
 
 # So few images are not shared among several calls: a call costs as much as ten of them.
 _SHARED: Final = 16
@@ -45,11 +44,11 @@ class Ask(NamedTuple):
     top_k: int
 
 
-Send: TypeAlias = Callable[[Ask, Sequence[pb.Image], float], Awaitable[list[Classification]]]
+Send: TypeAlias = Callable[[Ask, Sequence[bytes], float], Awaitable[list[Classification]]]
 
 
 class Merger:
-    """Sends images by `send(ask, images, timeout_seconds)`, which raises CallError."""
+    """Sends encoded images by `send(ask, images, timeout_seconds)`, which raises CallError."""
 
     def __init__(self, target: str, send: Send, bounds: Merging) -> None:
         self._target = target
@@ -61,7 +60,7 @@ class Merger:
         self._alarm: asyncio.TimerHandle | None = None  # at the earliest deadline, or before it
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
 
-    async def classify(self, ask: Ask, image: pb.Image, timeout_seconds: float) -> Classification:
+    async def classify(self, ask: Ask, image: bytes, timeout_seconds: float) -> Classification:
         """One image's answer; raises CallError."""
         lane = self._lanes.get(ask)
         if lane is None:
@@ -91,7 +90,7 @@ class Merger:
             call.leave()
 
     async def _classify_alone(
-        self, ask: Ask, lane: "_Lane", image: pb.Image, timeout_seconds: float
+        self, ask: Ask, lane: "_Lane", image: bytes, timeout_seconds: float
     ) -> Classification:
         lane.under_way += 1
         try:
@@ -141,7 +140,7 @@ class Merger:
         while lane.waiting and len(batch) < min(most, self._bounds.max_images):
             call = lane.waiting[0]
             if not call.answer.done():
-                size += call.image.ByteSize()
+                size += len(call.image)
                 if batch and size > self._bounds.max_bytes:
                     break
                 batch.append(call)
@@ -200,7 +199,7 @@ class _Call:
     __slots__ = ("answer", "batch", "deadline", "image")
 
     def __init__(
-        self, image: pb.Image, answer: "asyncio.Future[Classification]", deadline: float
+        self, image: bytes, answer: "asyncio.Future[Classification]", deadline: float
     ) -> None:
         self.image = image
         self.answer = answer
