@@ -93,11 +93,13 @@ class Merger:
         self, ask: Ask, lane: "_Lane", image: bytes, timeout_seconds: float
     ) -> Classification:
         lane.under_way += 1
+        lane.images_under_way += 1
         try:
             (answer,) = await self._send(ask, [image], timeout_seconds)
             return answer
         finally:
             lane.under_way -= 1
+            lane.images_under_way -= 1
             self._flush(ask, lane)
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
@@ -118,12 +120,15 @@ class Merger:
 
     def _flush(self, ask: Ask, lane: "_Lane") -> None:
         lane.is_scheduled = False
-        while (free := self._bounds.max_calls - lane.under_way) > 0:
-            # Shared among the calls that may go, so that one is answered while another is made.
-            batch = self._take(lane, max(_SHARED, math.ceil(len(lane.waiting) / free)))
+        while lane.under_way < self._bounds.max_calls:
+            # Shared among the calls that may go, so that one is answered while another is made;
+            # those under way count, lest one image have a call to itself beside all the others.
+            images = len(lane.waiting) + lane.images_under_way
+            batch = self._take(lane, max(_SHARED, math.ceil(images / self._bounds.max_calls)))
             if not batch:
                 break
             lane.under_way += 1
+            lane.images_under_way += len(batch)
             lane.had_no_company = len(batch) == 1
             task = asyncio.get_running_loop().create_task(self._answer(ask, batch))
             for call in batch:
@@ -158,6 +163,7 @@ class Merger:
             for call in batch:
                 call.fail(error)
         lane.under_way -= 1
+        lane.images_under_way -= len(batch)
         self._flush(ask, lane)
 
     async def _answer(self, ask: Ask, batch: list["_Call"]) -> None:
@@ -184,11 +190,12 @@ class Merger:
 class _Lane:
     """The calls that may go together."""
 
-    __slots__ = ("had_no_company", "is_scheduled", "under_way", "waiting")
+    __slots__ = ("had_no_company", "images_under_way", "is_scheduled", "under_way", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[_Call] = deque()
-        self.under_way = 0
+        self.under_way = 0  # calls
+        self.images_under_way = 0
         self.is_scheduled = False
         self.had_no_company = True  # the last that went; the next goes at once then
 
