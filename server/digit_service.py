@@ -22,6 +22,7 @@ from server.errors import InvalidRequest, NotFound, ServiceError
 from server.predictor import Predictor
 from server.repository import Repository
 from server.service import AnyMethod, Call, Method, StreamMethod, ensure_awaited
+from server.steps import Steps, walk
 
 _PIXEL_BYTES: Final = SIDE * SIDE
 # Of google.rpc.Code. Anything else that goes wrong ends the stream.
@@ -46,19 +47,34 @@ class DigitService:
         self._max_batch_size = max_batch_size
         self._low_confidence = low_confidence
         self.methods: Mapping[str, AnyMethod] = {
-            "Classify": Method(pb.ClassifyRequest, self.classify, is_work=True),
-            "ClassifyBatch": Method(pb.ClassifyBatchRequest, self.classify_batch, is_work=True),
+            "Classify": Method(
+                pb.ClassifyRequest, self.classify, is_work=True, steps=self.classify_in_steps
+            ),
+            "ClassifyBatch": Method(
+                pb.ClassifyBatchRequest,
+                self.classify_batch,
+                is_work=True,
+                steps=self.classify_batch_in_steps,
+            ),
             "ClassifyStream": StreamMethod(pb.ClassifyRequest, self.classify_stream),
             "ListModels": Method(pb.ListModelsRequest, self.list_models),
         }
 
     def classify(self, request: pb.ClassifyRequest, call: Call) -> pb.ClassifyResponse:
         """Classify one image."""
+        return walk(self.classify_in_steps(request, call))
+
+    def classify_in_steps(
+        self, request: pb.ClassifyRequest, call: Call
+    ) -> Steps[pb.ClassifyResponse]:
+        """As classify, in steps."""
         _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
         with self._predictor.attempt(model, call) as attempt:
+            if request.image.encoded:
+                yield None
             image = _read_image(request.image, "image")
-            prediction = attempt.predict(image.pixels[None])
+            prediction = yield from attempt.predict(image.pixels[None])
             answer = answer_one(
                 model, prediction, image.warnings, request.top_k, self._low_confidence
             )
@@ -68,11 +84,22 @@ class DigitService:
         self, request: pb.ClassifyBatchRequest, call: Call
     ) -> pb.ClassifyBatchResponse:
         """Classify several images by one run of one model."""
+        return walk(self.classify_batch_in_steps(request, call))
+
+    def classify_batch_in_steps(
+        self, request: pb.ClassifyBatchRequest, call: Call
+    ) -> Steps[pb.ClassifyBatchResponse]:
+        """As classify_batch, in steps."""
         _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
         with self._predictor.attempt(model, call) as attempt:
-            pixels, warnings = self._read_images(request.images, call)
-            prediction = attempt.predict(pixels)
+            self._check_count(len(request.images))
+            warnings: list[tuple[str, ...]] = [()] * len(request.images)
+            pixels = _read_raw(request.images)
+            if pixels is None:
+                yield None  # pictures may take long to decode
+                pixels, warnings = _read_pictures(request.images, call)
+            prediction = yield from attempt.predict(pixels)
             response = answer_batch(
                 model, prediction, warnings, request.top_k, self._low_confidence
             )
@@ -99,24 +126,30 @@ class DigitService:
             default_model=self._repository.default,
         )
 
-    def _read_images(
-        self, images: Sequence[pb.Image], call: Call
-    ) -> tuple[NDArray[np.uint8], Sequence[tuple[str, ...]]]:
-        """The pixels of all images, (N, 32, 32), and the warnings of each."""
-        count = len(images)
+    def _check_count(self, count: int) -> None:
         if not 1 <= count <= self._max_batch_size:
             raise InvalidRequest(
                 "images", f"has {count} images; expected 1 to {self._max_batch_size}"
             )
-        raw = [image.pixels for image in images]  # empty where it is encoded
-        if all(len(pixels) == _PIXEL_BYTES for pixels in raw):
-            joined = np.frombuffer(b"".join(raw), dtype=np.uint8)
-            return joined.reshape(-1, SIDE, SIDE), [()] * count
-        found, budget = [], PixelBudget(MAX_CALL_PIXELS)
-        for index, image in enumerate(images):
-            ensure_awaited(call)  # a picture may take long to decode
-            found.append(_read_image(image, f"images[{index}]", budget))
-        return np.stack([image.pixels for image in found]), [image.warnings for image in found]
+
+
+def _read_raw(images: Sequence[pb.Image]) -> NDArray[np.uint8] | None:
+    """The pixels of all images, (N, 32, 32); None where not all of them are raw ones."""
+    raw = [image.pixels for image in images]  # empty where it is encoded
+    if any([len(pixels) != _PIXEL_BYTES for pixels in raw]):  # noqa: C419 - faster
+        return None
+    return np.frombuffer(b"".join(raw), dtype=np.uint8).reshape(-1, SIDE, SIDE)
+
+
+def _read_pictures(
+    images: Sequence[pb.Image], call: Call
+) -> tuple[NDArray[np.uint8], list[tuple[str, ...]]]:
+    """The pixels of all images, (N, 32, 32), and the warnings of each."""
+    found, budget = [], PixelBudget(MAX_CALL_PIXELS)
+    for index, image in enumerate(images):
+        ensure_awaited(call)  # a picture may take long to decode
+        found.append(_read_image(image, f"images[{index}]", budget))
+    return np.stack([image.pixels for image in found]), [image.warnings for image in found]
 
 
 def _check_top_k(top_k: int) -> None:

@@ -34,6 +34,13 @@ class Prediction(NamedTuple):
             raise KeyError(name)
         return array
 
+    def part(self, start: int, end: int) -> "Prediction":
+        """The outputs for some of the images."""
+        digits, scores, likely = self
+        return Prediction(
+            digits[start:end], scores[start:end], None if likely is None else likely[start:end]
+        )
+
 
 class Model:
     """One version, ready to answer; safe to call from several threads."""

@@ -56,7 +56,7 @@ def test_concurrent_calls_go_together_and_answer_as_alone(running: RunningServer
     together = call(running, lambda client: outcomes(*map(client.classify, IMAGES)))
     # The first finds its way free, and the others company.
     assert handled(running)["Classify", "OK"] == 1
-    assert handled(running)["ClassifyBatch", "OK"] == 2  # half of the 64 each
+    assert handled(running)["ClassifyBatch", "OK"] <= 3  # about half of the 64 each
     with DigitClient(running.target) as client:
         alone = [client.classify(image) for image in IMAGES]
     assert [one.digit for one in together] == [one.digit for one in alone]
