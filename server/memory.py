@@ -2,6 +2,26 @@
 
 import ctypes
 import gc
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_SMAPS: Final = Path("/proc/self/smaps")
+_M_ARENA_MAX: Final = -8  # of glibc's malloc.h
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def share_heap() -> None:
+    """Have all threads that are begun from now on use one heap of the C library.
+
+    By itself it gives each thread its own, and what one has freed serves no other. They take turns
+    by the interpreter's lock anyway.
+    """
+    mallopt = getattr(_libc, "mallopt", None)  # of glibc; musl has one heap
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def settle() -> None:
@@ -13,6 +33,36 @@ def settle() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc; musl has none, nor needs it
+    trim = getattr(_libc, "malloc_trim", None)  # of glibc; musl has none, nor needs it
     if trim is not None:
         trim(0)
+    _drop_program_text()
+
+
+def _drop_program_text() -> None:
+    """Unmap the pages of programs and libraries, most of which only the start has run.
+
+    What is run again comes back from the page cache, and where that is short the kernel keeps no
+    page for a start that is over. Only what nobody ever wrote to is dropped: it is as in the file.
+    """
+    madvise = getattr(_libc, "madvise", None)
+    if madvise is None or not _SMAPS.exists():
+        return
+    for start, end in _clean_text():
+        madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+
+
+def _clean_text() -> Iterator[tuple[int, int]]:
+    """The addresses of each executable mapping of a file that has no page of its own.
+
+    Source: Linux, Documentation/filesystems/proc.rst, `smaps`.
+    """
+    span, is_text = (0, 0), False
+    for line in _SMAPS.read_text().splitlines():
+        key, *values = line.split()
+        if not key.endswith(":"):  # address perms offset device inode path
+            start, _, end = key.partition("-")
+            span = int(start, 16), int(end, 16)
+            is_text = values[0] == "r-xp" and values[3] != "0"
+        elif key == "Anonymous:" and is_text and values[0] == "0":
+            yield span

@@ -1,5 +1,6 @@
 """A model version in memory: proven on its golden vectors, then run by onnxruntime."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -92,6 +93,8 @@ def _open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
+    _share_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         # From the bytes that were verified, not from the file, which may change meanwhile.
         session = onnxruntime.InferenceSession(
@@ -104,6 +107,20 @@ def _open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
     if found != expected:
         raise BundleError(f"{path}: has the tensors {found}, the manifest says {expected}")
     return session
+
+
+@cache
+def _share_arena() -> None:
+    """One arena for all graphs of the process: each would keep what its largest batch took."""
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo(
+            "Cpu",
+            onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+            0,
+            onnxruntime.OrtMemType.DEFAULT,
+        ),
+        None,
+    )
 
 
 def _prove(bundle: Bundle, model: Model) -> None:

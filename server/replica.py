@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gurmukhi.errors import BundleError
-from server.memory import settle
+from server.memory import settle, share_heap
 from server.model import Model, load_model
 from server.policy import Candidate, Key
 from server.repository import Catalogue, Repository
@@ -40,6 +40,7 @@ class LocalReplica:
         labels: Mapping[Key, str],
         on_change: Callable[[Repository, Failures], None],
     ) -> None:
+        share_heap()
         self._repository = repository
         self._default = default
         self._labels = labels
