@@ -29,14 +29,16 @@ def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -
     """
 
     def received(batch: Any) -> Any:
-        finished = keep_account(batch)
+        # As grpcio's own does, less what it does for a thread that waits.
+        message = _server._serialized_request(batch)
         with state.condition:
-            message, state.request = state.request, None
+            if message is None and state.client is _server._OPEN:
+                state.client = _server._CLOSED
             is_over = not _server._is_rpc_state_active(state)
+            finished = _server._possibly_finish_call(state, _server._RECEIVE_MESSAGE_TOKEN)
         on_message(None if is_over else message)
         return finished
 
-    keep_account = _server._receive_message(state, call, None)
     with state.condition:
         if _server._is_rpc_state_active(state):
             call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)

@@ -52,8 +52,10 @@ class Model:
         self.version = str(manifest.version)
         self.sha256 = manifest.model_sha256
         self._session = session
-        offered = [spec.name for spec in manifest.outputs]
-        self._outputs = [name for name in _FIELDS if name in offered]  # as Prediction has them
+        self.output_names = tuple([spec.name for spec in manifest.outputs])
+        self._outputs = [
+            name for name in _FIELDS if name in self.output_names
+        ]  # as Prediction has them
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Run the graph on (N, 32, 32) images, 0 ink and 255 paper."""
