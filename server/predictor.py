@@ -1,7 +1,7 @@
 """Run a model for a call: drop what nobody waits for, run the graph, keep the figures."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from server.metrics import ModelMetrics, ServerMetrics
 from server.model import Model, Prediction
 from server.service import Call, ensure_awaited
+from server.steps import Steps
 
 # Larger batches use the graph well by themselves, and would only be copied.
 _FEW_IMAGES: Final = 8
@@ -41,7 +42,7 @@ class Attempt:
         self._metrics = metrics
         self._started = self._read = self._ran = time.perf_counter()
 
-    def predict(self, pixels: NDArray[np.uint8]) -> "Generator[GraphRun, None, Prediction]":
+    def predict(self, pixels: NDArray[np.uint8]) -> Steps[Prediction]:
         """Run the model on (N, 32, 32) images, as a step; raises DeadlinePassed or CallerGone."""
         ensure_awaited(self._call)
         self._read = time.perf_counter()
