@@ -22,6 +22,7 @@ from server.metrics import ServerMetrics
 from server.model import Model, Prediction
 from server.predictor import Attempt, Predictor
 from server.service import Call, ensure_awaited
+from server.steps import Steps
 
 _MOST: Final = 64
 
@@ -73,8 +74,9 @@ class _BatchedAttempt(Attempt):
         super().__init__(model, call, metrics)
         self._waiting = waiting
 
-    def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
+    def predict(self, pixels: NDArray[np.uint8]) -> Steps[Prediction]:
         ensure_awaited(self._call)
+        yield None  # its thread has no other call meanwhile
         self._read = time.perf_counter()
         answer: Future[Prediction] = Future()
         self._waiting.put((self._model, pixels, answer))

@@ -144,18 +144,7 @@ def _ask(client: DigitClient, name: str, model: str, version: str) -> _Outcome:
         if error.code is not grpc.StatusCode.INVALID_ARGUMENT:
             raise
         return _Outcome(name, None, error.details)
-    return _Outcome(name, _with_warnings(answer, noticed))
-
-
-def _with_warnings(answer: Classification, noticed: tuple[str, ...]) -> Classification:
-    return Classification(
-        answer.digit,
-        answer.glyph,
-        answer.scores,
-        answer.probabilities,
-        answer.model,
-        noticed + answer.warnings,
-    )
+    return _Outcome(name, answer.with_warnings(noticed))
 
 
 def _row(outcome: _Outcome) -> tuple[str, ...]:

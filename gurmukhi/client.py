@@ -8,6 +8,7 @@
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -19,10 +20,9 @@ from gurmukhi.answer import (
     ModelVersion,
     Picture,
     call_error,
+    encode_image,
     make_batch,
-    make_image,
     make_request,
-    read_classification,
     read_model,
     read_outcome,
 )
@@ -46,6 +46,7 @@ __all__ = [
 DEFAULT_TARGET: Final = "localhost:8001"
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
 DEFAULT_MERGING: Final = Merging()
+_SERVICE: Final = pb.DESCRIPTOR.services_by_name["DigitService"].full_name
 
 
 class DigitClient:
@@ -88,7 +89,7 @@ class DigitClient:
         """Classify one picture by the newest version of the default model, or as named."""
         request = make_request(picture, model, version, top_k=top_k, return_pixels=return_pixels)
         reply = self._call(self._stub.Classify, request, timeout_seconds)
-        return read_classification(reply.classification, read_model(reply.model))
+        return Classification(reply.classification, read_model(reply.model))
 
     def classify_batch(
         self,
@@ -102,7 +103,7 @@ class DigitClient:
         request = make_batch(pictures, model, version)
         reply = self._call(self._stub.ClassifyBatch, request, timeout_seconds)
         answered_by = read_model(reply.model)
-        return [read_classification(one, answered_by) for one in reply.classifications]
+        return [Classification(one, answered_by) for one in reply.classifications]
 
     def classify_stream(
         self,
@@ -182,6 +183,18 @@ class AsyncDigitClient:
             else grpc.aio.insecure_channel(target, options)
         )
         self._stub = DigitServiceStub(self._channel)
+        # Methods of what is encoded already: images are, each once, before they are merged.
+        self._classify, self._classify_batch = (
+            self._channel.unary_unary(
+                f"/{_SERVICE}/{name}",
+                request_serializer=None,
+                response_deserializer=reply_type.FromString,
+            )
+            for name, reply_type in (
+                ("Classify", pb.ClassifyResponse),
+                ("ClassifyBatch", pb.ClassifyBatchResponse),
+            )
+        )
         self._merger = Merger(target, self._send, merging) if merging else None
 
     async def classify(
@@ -195,7 +208,7 @@ class AsyncDigitClient:
         timeout_seconds: float | None = None,
     ) -> Classification:
         """Classify one picture by the newest version of the default model, or as named."""
-        ask, image = Ask(model, version, top_k, return_pixels), make_image(picture)
+        ask, image = Ask(model, version, top_k, return_pixels), encode_image(picture)
         timeout = self._timeout if timeout_seconds is None else timeout_seconds
         if self._merger:
             return await self._merger.classify(ask, image, timeout)
@@ -208,7 +221,7 @@ class AsyncDigitClient:
         """Classify several pictures in one call, in their order."""
         reply = await self._call(self._stub.ClassifyBatch, make_batch(pictures, model, version))
         answered_by = read_model(reply.model)
-        return [read_classification(one, answered_by) for one in reply.classifications]
+        return [Classification(one, answered_by) for one in reply.classifications]
 
     async def classify_stream(
         self,
@@ -249,16 +262,15 @@ class AsyncDigitClient:
         await self.close()
 
     async def _send(
-        self, ask: Ask, images: Sequence[pb.Image], timeout_seconds: float
+        self, ask: Ask, images: Sequence[bytes], timeout_seconds: float
     ) -> list[Classification]:
+        body = b"".join([*images, _encode_ask(ask)])
         if len(images) == 1:
-            single = pb.ClassifyRequest(image=images[0], **ask._asdict())
-            reply = await self._call(self._stub.Classify, single, timeout_seconds)
-            return [read_classification(reply.classification, read_model(reply.model))]
-        several = pb.ClassifyBatchRequest(images=images, **ask._asdict())
-        reply = await self._call(self._stub.ClassifyBatch, several, timeout_seconds)
+            reply = await self._call(self._classify, body, timeout_seconds)
+            return [Classification(reply.classification, read_model(reply.model))]
+        reply = await self._call(self._classify_batch, body, timeout_seconds)
         answered_by = read_model(reply.model)
-        return [read_classification(one, answered_by) for one in reply.classifications]
+        return [Classification(one, answered_by) for one in reply.classifications]
 
     async def _call(self, method: Any, request: Any, timeout_seconds: float | None = None) -> Any:
         timeout = self._timeout if timeout_seconds is None else timeout_seconds
@@ -266,3 +278,8 @@ class AsyncDigitClient:
             return await method(request, timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise call_error(self._target, error) from error
+
+
+@lru_cache(maxsize=64)
+def _encode_ask(ask: Ask) -> bytes:
+    return pb.ClassifyRequest(**ask._asdict()).SerializeToString()

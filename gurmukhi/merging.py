@@ -19,7 +19,6 @@ import grpc
 
 from gurmukhi.answer import Classification
 from gurmukhi.errors import CallError
-from gurmukhi.v1 import digits_pb2 as pb
 
 # So few images are not shared among several calls: a call costs as much as ten of them.
 _SHARED: Final = 16
@@ -46,11 +45,11 @@ class Ask(NamedTuple):
     return_pixels: bool = False
 
 
-Send: TypeAlias = Callable[[Ask, Sequence[pb.Image], float], Awaitable[list[Classification]]]
+Send: TypeAlias = Callable[[Ask, Sequence[bytes], float], Awaitable[list[Classification]]]
 
 
 class Merger:
-    """Sends images by `send(ask, images, timeout_seconds)`, which raises CallError."""
+    """Sends encoded images by `send(ask, images, timeout_seconds)`, which raises CallError."""
 
     def __init__(self, target: str, send: Send, bounds: Merging) -> None:
         self._target = target
@@ -62,7 +61,7 @@ class Merger:
         self._alarm: asyncio.TimerHandle | None = None  # at the earliest deadline, or before it
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
 
-    async def classify(self, ask: Ask, image: pb.Image, timeout_seconds: float) -> Classification:
+    async def classify(self, ask: Ask, image: bytes, timeout_seconds: float) -> Classification:
         """One image's answer; raises CallError."""
         lane = self._lanes.get(ask)
         if lane is None:
@@ -92,14 +91,16 @@ class Merger:
             call.leave()
 
     async def _classify_alone(
-        self, ask: Ask, lane: "_Lane", image: pb.Image, timeout_seconds: float
+        self, ask: Ask, lane: "_Lane", image: bytes, timeout_seconds: float
     ) -> Classification:
         lane.under_way += 1
+        lane.images_under_way += 1
         try:
             (answer,) = await self._send(ask, [image], timeout_seconds)
             return answer
         finally:
             lane.under_way -= 1
+            lane.images_under_way -= 1
             self._flush(ask, lane)
 
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
@@ -120,12 +121,15 @@ class Merger:
 
     def _flush(self, ask: Ask, lane: "_Lane") -> None:
         lane.is_scheduled = False
-        while (free := self._bounds.max_calls - lane.under_way) > 0:
-            # Shared among the calls that may go, so that one is answered while another is made.
-            batch = self._take(lane, max(_SHARED, math.ceil(len(lane.waiting) / free)))
+        while lane.under_way < self._bounds.max_calls:
+            # Shared among the calls that may go, so that one is answered while another is made;
+            # those under way count, lest one image have a call to itself beside all the others.
+            images = len(lane.waiting) + lane.images_under_way
+            batch = self._take(lane, max(_SHARED, math.ceil(images / self._bounds.max_calls)))
             if not batch:
                 break
             lane.under_way += 1
+            lane.images_under_way += len(batch)
             lane.had_no_company = len(batch) == 1
             task = asyncio.get_running_loop().create_task(self._answer(ask, batch))
             for call in batch:
@@ -142,7 +146,7 @@ class Merger:
         while lane.waiting and len(batch) < min(most, self._bounds.max_images):
             call = lane.waiting[0]
             if not call.answer.done():
-                size += call.image.ByteSize()
+                size += len(call.image)
                 if batch and size > self._bounds.max_bytes:
                     break
                 batch.append(call)
@@ -160,6 +164,7 @@ class Merger:
             for call in batch:
                 call.fail(error)
         lane.under_way -= 1
+        lane.images_under_way -= len(batch)
         self._flush(ask, lane)
 
     async def _answer(self, ask: Ask, batch: list["_Call"]) -> None:
@@ -186,11 +191,12 @@ class Merger:
 class _Lane:
     """The calls that may go together."""
 
-    __slots__ = ("had_no_company", "is_scheduled", "under_way", "waiting")
+    __slots__ = ("had_no_company", "images_under_way", "is_scheduled", "under_way", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[_Call] = deque()
-        self.under_way = 0
+        self.under_way = 0  # calls
+        self.images_under_way = 0
         self.is_scheduled = False
         self.had_no_company = True  # the last that went; the next goes at once then
 
@@ -201,7 +207,7 @@ class _Call:
     __slots__ = ("answer", "batch", "deadline", "image")
 
     def __init__(
-        self, image: pb.Image, answer: "asyncio.Future[Classification]", deadline: float
+        self, image: bytes, answer: "asyncio.Future[Classification]", deadline: float
     ) -> None:
         self.image = image
         self.answer = answer

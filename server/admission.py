@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeAlias
 
 from server.errors import Overloaded, ServiceError
-from server.grpc_messages import answer, receive
+from server.grpc_messages import Answer, receive
 from server.idle_calls import IdleCalls
+from server.steps import Steps, finish
 
 # Control calls take microseconds; two threads keep one slow caller from blocking a probe.
 _CONTROL_THREADS: Final = 2
@@ -28,7 +29,12 @@ _WATCH_THREADS: Final = 32
 _ARRIVING: Final = 128
 _ARRIVING_ELSEWHERE: Final = 32
 
-_Task: TypeAlias = tuple[Callable[..., None], tuple[Any, ...]]
+# So many calls share a run at most: of eight an image costs a quarter of a run alone, and with more
+# the first would wait for the last.
+_TOGETHER: Final = 8
+
+_Task: TypeAlias = Answer | tuple[Callable[..., None], tuple[Any, ...]]
+_NOTHING: Final[_Task] = ((lambda: None), ())
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +75,11 @@ class PendingCall(ABC):
 
     __slots__ = ()
     has_one_message = True  # its thread is given to it when that message has come
-    has_one_answer = True  # which its handler returns
+    has_one_answer = True  # which comes by `steps`
+
+    def steps(self, data: bytes, context: Any) -> Steps[bytes]:
+        """Its one answer."""
+        raise NotImplementedError
 
     @abstractmethod
     def admit(self) -> "CallPool":
@@ -117,6 +127,10 @@ class CallPool(ThreadPoolExecutor):
 
     def run(self, function: Callable[..., None], *args: Any) -> None:
         """Have a thread call a function."""
+        self.put((function, args))
+
+    def put(self, task: _Task) -> None:
+        """Have a thread do a task."""
         with self._lock:
             self._under_way += 1
             if len(self._begun) < min(self._under_way, self._limit):
@@ -124,7 +138,7 @@ class CallPool(ThreadPoolExecutor):
                 # take the call: an error here would end grpcio's serving thread, and all calls.
                 with suppress(RuntimeError, MemoryError):
                     self._begin()
-        self._waiting.put((function, args))
+        self._waiting.put(task)
 
     def _begin(self) -> None:
         name = f"{self._name}_{len(self._begun)}"
@@ -140,15 +154,46 @@ class CallPool(ThreadPoolExecutor):
             thread.join()
 
     def _work(self) -> None:
-        while task := self._waiting.get():
-            function, args = task
-            try:
-                function(*args)
-            except Exception:  # noqa: BLE001 - a thread of the pool goes on
-                _log.exception("a call failed outside its handler")
-            del task, function, args  # nothing of a call outlives it
+        task = self._waiting.get()
+        while task is not None:
+            done = 1
+            following: _Task | None = _NOTHING
+            if isinstance(task, Answer):
+                done, following = self._answer(task)
+            else:
+                _do(*task)
+            del task  # nothing of a call outlives it
             with self._lock:
-                self._under_way -= 1
+                self._under_way -= done
+            task = self._waiting.get() if following is _NOTHING else following
+            del following
+
+    def _answer(self, first: Answer) -> tuple[int, _Task | None]:
+        """Answer a call, and with it those that wait behind it, by one run where they can share it.
+
+        Returns how many there were, and what came after them where that is something else. None
+        waits for one that takes long to read: that goes when the others are done.
+        """
+        begun: list[Answer] = []
+        answer, count = first, 1
+        while answer.go_on():
+            if answer.run is None:
+                finish(begun)
+                begun = [answer]
+                break
+            begun.append(answer)
+            if len(begun) == _TOGETHER or self._waiting.empty():
+                break
+            try:
+                following = self._waiting.get_nowait()
+            except Empty:  # another thread was first
+                break
+            if not isinstance(following, Answer):
+                finish(begun)
+                return count, following
+            answer, count = following, count + 1
+        finish(begun)
+        return count, _NOTHING
 
     def _run_when_received(
         self, call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]
@@ -164,7 +209,8 @@ class CallPool(ThreadPoolExecutor):
             if not self.arriving.discard(call):
                 return
             if message is not None and call.has_one_answer:
-                call.admit().run(_run, call, event, answer, (event, state, behavior, message))
+                pool = call.admit()  # elsewhere where it is refused
+                pool.put(Answer(event, state, message, call.steps, call.end))
                 return
             # Where there is none, grpcio's own way to wait ends the call as it should.
             wait = await_message if message is None else lambda: message
@@ -177,6 +223,13 @@ class CallPool(ThreadPoolExecutor):
 
         self.arriving.add(call, give_up)
         receive(event.call, state, received)
+
+
+def _do(function: Callable[..., None], args: tuple[Any, ...]) -> None:
+    try:
+        function(*args)
+    except Exception:  # noqa: BLE001 - a thread of the pool goes on
+        _log.exception("a call failed outside its handler")
 
 
 def _run(call: PendingCall, event: Any, fn: Any, args: tuple[Any, ...]) -> None:

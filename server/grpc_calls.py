@@ -31,6 +31,7 @@ from server.service import (
     WatchMethod,
     ensure_awaited,
 )
+from server.steps import Steps, walk
 
 _OPEN_SERVICES: Final = ("grpc.health.v1.Health",)  # kubelet's probes carry no token
 
@@ -133,11 +134,21 @@ class Call(PendingCall):
         route.metrics.arrive()
 
     def __call__(self, data: bytes, context: grpc.ServicerContext) -> bytes:
+        answer: bytes = walk(self.steps(data, context))
+        return answer
+
+    def steps(self, data: bytes, context: grpc.ServicerContext) -> Steps[bytes]:
+        """The answer's bytes."""
         self._begin(context)
+        method = self.route.method
         try:
             if self._room:
                 ensure_awaited(self)
-            reply = self.route.method.handle(self.route.parse(data), self)
+            request = self.route.parse(data)
+            if method.steps:
+                reply = yield from method.steps(request, self)
+            else:
+                reply = method.handle(request, self)
             encoded: bytes = reply.SerializeToString()
         except Exception as error:  # noqa: BLE001 - turned into a status there
             self._fail(error)

@@ -5,6 +5,7 @@ its message is asked for here. Names of grpcio's that begin with an underscore a
 module alone; constraints.txt pins the version that has them.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
@@ -16,6 +17,9 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no annot
 
 from server.errors import ServiceError
 from server.idle_calls import IdleCalls
+from server.steps import Run, Steps
+
+_log = logging.getLogger(__name__)
 
 
 def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -> None:
@@ -25,14 +29,16 @@ def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -
     """
 
     def received(batch: Any) -> Any:
-        finished = keep_account(batch)
+        # As grpcio's own does, less what it does for a thread that waits.
+        message = _server._serialized_request(batch)
         with state.condition:
-            message, state.request = state.request, None
+            if message is None and state.client is _server._OPEN:
+                state.client = _server._CLOSED
             is_over = not _server._is_rpc_state_active(state)
+            finished = _server._possibly_finish_call(state, _server._RECEIVE_MESSAGE_TOKEN)
         on_message(None if is_over else message)
         return finished
 
-    keep_account = _server._receive_message(state, call, None)
     with state.condition:
         if _server._is_rpc_state_active(state):
             call.start_server_batch((cygrpc.ReceiveMessageOperation(0),), received)
@@ -41,20 +47,50 @@ def receive(call: Any, state: Any, on_message: Callable[[bytes | None], None]) -
     on_message(None)
 
 
-def answer(
-    event: Any, state: Any, handler: Callable[[bytes, grpc.ServicerContext], bytes], message: bytes
-) -> None:
-    """Run the handler of a unary call on its message, and send what it answers.
+class Answer:
+    """A unary call whose message has come, on its way through the steps to its answer.
 
     As grpcio does it, less what no handler here looks at: its context variables, its serializers.
+    `end` is called with grpcio's event when it is over.
     """
-    context = _server._Context(event, state, None)
+
+    __slots__ = ("_end", "_event", "_message", "_state", "_steps", "run")
+
+    def __init__(
+        self,
+        event: Any,
+        state: Any,
+        message: bytes,
+        start: Callable[[bytes, grpc.ServicerContext], Steps[bytes]],
+        end: Callable[[Any], None],
+    ) -> None:
+        self._event = event
+        self._state = state
+        self._message = message
+        self._steps = start(message, _server._Context(event, state, None))
+        self._end = end
+        self.run: Run | None = None
+
+    def go_on(self) -> bool:
+        """Go on to the next step, whose run is there then; False where that was the last."""
+        try:
+            self.run = next(self._steps)
+        except StopIteration as last:
+            _send(_server._status, self._event, self._state, last.value)
+        except Exception as error:  # noqa: BLE001 - grpcio makes the status of it
+            handler = partial(_raise, error)
+            _send(_server._call_behavior, self._event, self._state, handler, self._message, None)
+        else:
+            return True
+        self._end(self._event)
+        return False
+
+
+def _send(send: Callable[..., Any], *args: Any) -> None:
     try:
-        encoded = handler(message, context)
-    except Exception as error:  # noqa: BLE001 - grpcio makes the status of it
-        _server._call_behavior(event, state, partial(_raise, error), message, None)
-        return
-    _server._status(event, state, encoded)
+        send(*args)
+    except Exception:  # noqa: BLE001 - the others of a run get their answers
+        _log.exception("an answer could not be sent")
 
 
 def _raise(error: Exception, *_: object) -> NoReturn:

@@ -46,6 +46,12 @@ class Images(NamedTuple):
     warnings: tuple[tuple[int, str], ...] = ()  # (image, warning)
 
 
+def takes_long(request: pb.ModelInferRequest) -> bool:
+    """Whether a request may take much longer to read than most: pictures, and typed contents."""
+    inputs = request.inputs
+    return not (request.raw_input_contents and inputs and inputs[0].datatype == "UINT8")
+
+
 def read_images(request: pb.ModelInferRequest, call: Call, max_images: int) -> Images:
     """Read the one input of a request; raises InvalidRequest, DeadlinePassed or CallerGone."""
     if len(request.inputs) != 1:

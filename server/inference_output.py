@@ -4,7 +4,7 @@ Source: Triton's "Classification Extension" (docs/protocol/extension_classificat
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -26,12 +26,11 @@ class Wanted(NamedTuple):
     classes: int | None = None
 
 
-def wanted_outputs(request: pb.ModelInferRequest, model: Model) -> list[Wanted]:
+def wanted_outputs(request: pb.ModelInferRequest, model: Model) -> Sequence[Wanted]:
     """The outputs that a request asks for, all where it names none; raises InvalidRequest."""
-    offered = model.manifest.outputs
+    names = model.output_names
     if not request.outputs:
-        return [Wanted(spec.name) for spec in offered]
-    names = [spec.name for spec in offered]
+        return _all_of(names)
     wanted: dict[str, Wanted] = {}
     for index, output in enumerate(request.outputs):
         field, name = f"outputs[{index}]", output.name
@@ -43,6 +42,11 @@ def wanted_outputs(request: pb.ModelInferRequest, model: Model) -> list[Wanted]:
             raise InvalidRequest(f"{field}.name", f"{name!r} is requested twice")
         wanted[name] = Wanted(name, _classes(output, field) if output.parameters else None)
     return list(wanted.values())
+
+
+@cache
+def _all_of(names: tuple[str, ...]) -> tuple[Wanted, ...]:
+    return tuple([Wanted(name) for name in names])
 
 
 def respond(

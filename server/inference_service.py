@@ -10,13 +10,14 @@ import gurmukhi
 from gurmukhi.bundle import TensorSpec
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from server.errors import InvalidRequest, NotFound
-from server.inference_input import ALSO_ACCEPTED, read_images
+from server.inference_input import ALSO_ACCEPTED, read_images, takes_long
 from server.inference_output import respond, wanted_outputs
 from server.inference_parameters import FINAL_MARK, obey_parameters, wants_final_mark
 from server.model import Model
 from server.predictor import Predictor
 from server.repository import Repository
 from server.service import AnyMethod, Call, Method, StreamMethod
+from server.steps import Steps, walk
 from server.triton_service import TritonService
 
 SERVER_NAME: Final = "gurmukhi-serve"
@@ -50,7 +51,11 @@ class InferenceService:
             "ServerMetadata": Method(pb.ServerMetadataRequest, self.server_metadata),
             "ModelMetadata": Method(pb.ModelMetadataRequest, self.model_metadata),
             "ModelInfer": Method(
-                pb.ModelInferRequest, self.model_infer, is_work=True, is_brief=_has_numbers
+                pb.ModelInferRequest,
+                self.model_infer,
+                is_work=True,
+                is_brief=_has_numbers,
+                steps=self.infer_in_steps,
             ),
             "ModelStreamInfer": StreamMethod(pb.ModelInferRequest, self.model_stream_infer),
             **triton.methods,
@@ -104,13 +109,21 @@ class InferenceService:
 
     def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
         """Run a model; the reply is raw where the request was, and typed where it was."""
+        return walk(self.infer_in_steps(request, call))
+
+    def infer_in_steps(
+        self, request: pb.ModelInferRequest, call: Call
+    ) -> Steps[pb.ModelInferResponse]:
+        """As model_infer, in steps."""
         model = self._find(request.model_name, request.model_version, "model_name")
         with self._predictor.attempt(model, call) as attempt:
             if request.parameters:
                 obey_parameters(request, call)
             wanted = wanted_outputs(request, model)
+            if takes_long(request):
+                yield None
             images = read_images(request, call, self._max_batch_size)
-            prediction = attempt.predict(images.pixels)
+            prediction = yield from attempt.predict(images.pixels)
             return respond(request, model, prediction, wanted, images.warnings)
 
     def model_stream_infer(

@@ -2,12 +2,18 @@
 
 import ctypes
 import gc
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
+_SMAPS: Final = Path("/proc/self/smaps")
 # Of glibc's malloc.h, each with its value.
 _ONE_HEAP: Final = (-8, 1)  # M_ARENA_MAX
 _LARGE: Final = (-3, 1 << 20)  # M_MMAP_THRESHOLD: what is larger goes back when it is freed
 _SPARE: Final = (-1, 2 << 20)  # M_TRIM_THRESHOLD: what the heap may keep free at its end
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def limit_heap() -> None:
@@ -18,7 +24,7 @@ def limit_heap() -> None:
     same time, which Python's do not. And it takes the largest block that was ever freed, such as a
     picture of 16 megapixels, for a size to keep at hand.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of glibc; musl has one heap alone
+    mallopt = getattr(_libc, "mallopt", None)  # of glibc; musl has one heap alone
     if mallopt is not None:
         for name, value in (_ONE_HEAP, _LARGE, _SPARE):
             mallopt(name, value)
@@ -33,6 +39,36 @@ def settle() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc; musl has none, nor needs it
+    trim = getattr(_libc, "malloc_trim", None)  # of glibc; musl has none, nor needs it
     if trim is not None:
         trim(0)
+    _drop_program_text()
+
+
+def _drop_program_text() -> None:
+    """Unmap the pages of programs and libraries, most of which only the start has run.
+
+    What is run again comes back from the page cache, and where that is short the kernel keeps no
+    page for a start that is over. Only what nobody ever wrote to is dropped: it is as in the file.
+    """
+    madvise = getattr(_libc, "madvise", None)
+    if madvise is None or not _SMAPS.exists():
+        return
+    for start, end in _clean_text():
+        madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), mmap.MADV_DONTNEED)
+
+
+def _clean_text() -> Iterator[tuple[int, int]]:
+    """The addresses of each executable mapping of a file that has no page of its own.
+
+    Source: Linux, Documentation/filesystems/proc.rst, `smaps`.
+    """
+    span, is_text = (0, 0), False
+    for line in _SMAPS.read_text().splitlines():
+        key, *values = line.split()
+        if not key.endswith(":"):  # address perms offset device inode path
+            start, _, end = key.partition("-")
+            span = int(start, 16), int(end, 16)
+            is_text = values[0] == "r-xp" and values[3] != "0"
+        elif key == "Anonymous:" and is_text and values[0] == "0":
+            yield span

@@ -1,5 +1,6 @@
 """A model version in memory: proven on its golden vectors, then run by onnxruntime."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -34,6 +35,13 @@ class Prediction(NamedTuple):
             raise KeyError(name)
         return array
 
+    def part(self, start: int, end: int) -> "Prediction":
+        """The outputs for some of the images."""
+        digits, scores, likely = self
+        return Prediction(
+            digits[start:end], scores[start:end], None if likely is None else likely[start:end]
+        )
+
 
 class Model:
     """One version, ready to answer; safe to call from several threads."""
@@ -44,8 +52,10 @@ class Model:
         self.version = str(manifest.version)
         self.sha256 = manifest.model_sha256
         self._session = session
-        offered = [spec.name for spec in manifest.outputs]
-        self._outputs = [name for name in _FIELDS if name in offered]  # as Prediction has them
+        self.output_names = tuple([spec.name for spec in manifest.outputs])
+        self._outputs = [
+            name for name in _FIELDS if name in self.output_names
+        ]  # as Prediction has them
 
     def predict(self, pixels: NDArray[np.uint8]) -> Prediction:
         """Run the graph on (N, 32, 32) images, 0 ink and 255 paper."""
@@ -85,6 +95,8 @@ def _open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
+    _share_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         # From the bytes that were verified, not from the file, which may change meanwhile.
         session = onnxruntime.InferenceSession(
@@ -97,6 +109,20 @@ def _open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
     if found != expected:
         raise BundleError(f"{path}: has the tensors {found}, the manifest says {expected}")
     return session
+
+
+@cache
+def _share_arena() -> None:
+    """One arena for all graphs of the process: each would keep what its largest batch took."""
+    onnxruntime.create_and_register_allocator(
+        onnxruntime.OrtMemoryInfo(
+            "Cpu",
+            onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+            0,
+            onnxruntime.OrtMemType.DEFAULT,
+        ),
+        None,
+    )
 
 
 def _prove(bundle: Bundle, model: Model) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from server.errors import CallerGone, DeadlinePassed
+from server.steps import Steps
 
 
 class Call(Protocol):
@@ -35,13 +36,15 @@ class Method:
     """One message in, one message out; `handle` answers or raises ServiceError.
 
     Work waits in the bounded queue of the models; anything else, such as a readiness question,
-    must be quick and passes it by.
+    must be quick and passes it by. `steps` is `handle` in the steps of `server.steps`, for a front
+    that has several calls at hand.
     """
 
     request_type: Any
     handle: Callable[[Any, Call], Any]
     is_work: bool = False
     is_brief: Callable[[Any], bool] = _never  # whether a request is answered faster than handed on
+    steps: Callable[[Any, Call], Steps[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ def outcomes(*calls: Coroutine[Any, Any, Classification]) -> Awaitable[Any]:
 def test_concurrent_calls_go_together_and_answer_as_alone(running: RunningServer) -> None:
     together = call(running, lambda client: outcomes(*map(client.classify, IMAGES)))
     # The first finds its way free, and the others company.
-    assert handled(running)["Classify", "OK"] == handled(running)["ClassifyBatch", "OK"] == 1
+    assert handled(running)["Classify", "OK"] == 1
+    assert handled(running)["ClassifyBatch", "OK"] <= 3  # about half of the 64 each
     with DigitClient(running.target) as client:
         alone = [client.classify(image) for image in IMAGES]
     assert [one.digit for one in together] == [one.digit for one in alone]
@@ -71,6 +72,22 @@ def test_many_that_keep_company_share_the_calls_that_may_go(running: RunningServ
     # 1 and 11; 32 and 32, one answered while the other is made; 12, too few to share.
     assert handled(running)["Classify", "OK"] == 1
     assert handled(running)["ClassifyBatch", "OK"] == 4
+
+
+def test_tasks_that_go_on_calling_keep_sharing_the_calls(running: RunningServer) -> None:
+    async def use(client: AsyncDigitClient) -> None:
+        async def task(image: Any) -> None:
+            for _ in range(20):
+                await client.classify(image)
+
+        await asyncio.gather(*map(task, IMAGES))
+
+    call(running, use)
+    # Two of 32 a turn. The first call goes alone and is back first: were it to go alone ever again
+    # beside the 63 others, most of the calls would carry one image.
+    calls = handled(running)
+    assert calls["Classify", "OK"] <= 3
+    assert calls["ClassifyBatch", "OK"] <= 60
 
 
 def test_one_call_alone_is_a_plain_call_at_once(running: RunningServer) -> None:

@@ -1,5 +1,7 @@
 """Our histogram counts as Prometheus' own does, one by one or many at once."""
 
+import threading
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,3 +37,26 @@ def test_a_distribution_counts_as_a_histogram(singles: list[float], many: list[f
     assert expected.keys() == found.keys()
     for key, value in expected.items():  # sums are added in another order
         assert abs(found[key] - value) <= 1e-6
+
+
+def test_what_several_threads_observe_is_counted_whoever_reads_meanwhile() -> None:
+    registry = CollectorRegistry()
+    distribution = Distribution("x", "x", ("m",), buckets=BOUNDS, registry=registry).labels("m")
+    counts = []
+
+    def observe() -> None:
+        for _ in range(5000):
+            distribution.observe(0.3)
+
+    def read() -> None:
+        for _ in range(200):
+            counts.append(samples(registry)["count", ""])
+
+    threads = [threading.Thread(target=work) for work in (observe, observe, observe, observe, read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert samples(registry)["count", ""] == samples(registry)["bucket", "0.5"] == 20_000
+    assert abs(samples(registry)["sum", ""] - 6000) < 1e-6
+    assert max(counts) <= 20_000

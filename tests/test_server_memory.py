@@ -68,3 +68,12 @@ def own_heaps(maps: str) -> int:
         int(one[1], 16) % HEAP_BYTES == 0 and int(one[4], 16) - int(one[1], 16) == HEAP_BYTES
         for one in heap.finditer(maps)
     )
+
+
+def test_program_text_that_only_the_start_ran_is_not_resident(models: Path) -> None:
+    with serving(models) as running:
+        smaps = Path(f"/proc/{running.process.pid}/smaps").read_text()
+    entries = re.findall(r"r-xp .*\.so\S*\n(?:\w+: .*\n)*?Rss: +(\d+) kB", smaps)
+    assert len(entries) > 10
+    # onnxruntime's alone is 16 MB of it while the server starts.
+    assert sum(map(int, entries)) < 15_000
