@@ -106,7 +106,7 @@ def _train(
         log_odds = (hidden @ out_weights + out_bias)[:, 0]
         loss = F.binary_cross_entropy_with_logits(log_odds, targets[chosen])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's Tensor.backward has no types
+        loss.backward()
         optimizer.step()
         schedule.step()
     return [parameter.detach().double().numpy() for parameter in parameters]
