@@ -42,6 +42,10 @@ class Augmentation:
     patch: int = 0  # pixels along the side of a square that is erased
 
 
+# About what hands and scanners do: digits that these bounds make are still easily read.
+HAND: Final = Augmentation(rotation=15, shear=0.2, scale=0.15, shift=2, elastic=1.2, pen=0.6)
+
+
 def read_ink(images: NDArray[np.uint8]) -> Tensor:
     """(N, 32, 32) grey values → float32 of the same shape, 1 ink and 0 paper."""
     return 1 - torch.from_numpy(images).to(torch.float32) / PAPER

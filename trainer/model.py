@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainer import calibration, mlp_graph, svm
+from trainer.doubt import Doubt
 from trainer.mlp_graph import export_mlp
 from trainer.svc_graph import export_svc
 from trainer.svm import FittedSVM
@@ -74,6 +75,7 @@ class SVMModel:
 
     fitted: FittedSVM
     slopes: tuple[float, ...] | None = None  # of a calibrated machine's votes and sums
+    doubt: Doubt | None = None  # makes probabilities alike for what is no digit
 
     # Scores are float64 until they are handed out as float32: 5e-7 was seen.
     score_tolerance: ClassVar[float] = 1e-5
@@ -93,8 +95,9 @@ class SVMModel:
         scores = svm.one_vs_rest(decisions).astype(np.float32)
         if self.slopes is None:
             return Answers(digits, scores)
-        probabilities = calibration.scale(svm.features(decisions), self.slopes)
+        trust = None if self.doubt is None else self.doubt.trust(decisions)
+        probabilities = calibration.scale(svm.features(decisions), self.slopes, trust)
         return Answers(digits, scores, probabilities.astype(np.float32))
 
     def export(self) -> onnx.ModelProto:
-        return export_svc(self.fitted, self.slopes)
+        return export_svc(self.fitted, self.slopes, self.doubt)

@@ -9,6 +9,7 @@ import torch
 from gurmukhi.dataset import Split
 from trainer.augmented_mlp import AugmentedMLPConfig, scaled_logits, train_augmented_mlp
 from trainer.augmented_svm import AugmentedSVMConfig, fit_augmented_svm
+from trainer.doubt import fit_doubt
 from trainer.mlp import MLPConfig, train_mlp
 from trainer.mlp_graph import scale_pixels
 from trainer.model import MLPModel, Model, SVMModel
@@ -21,6 +22,10 @@ _PIXELS: Final[dict[View, str]] = {
     "pixels": "scaled to −1…1",
     "blurred": "blurred by a binomial window of 9 pixels, scaled to −1…1",
 }
+_DOUBT: Final = (
+    "a network of one hidden layer, 45 decision values to one, fitted to digits drawn anew and to "
+    "pictures of none; the less it takes a picture for a digit, the more alike are probabilities"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ class Recipe:
     def hyperparameters(self) -> dict[str, Any]:
         """The configuration as it is written into the manifest."""
         kind = "mlp" if isinstance(self.config, MLPConfig | AugmentedMLPConfig) else "svc"
-        return {"kind": kind, "pixels": _PIXELS[_view(self.config)], **asdict(self.config)}
+        doubt = {"doubt": _DOUBT} if isinstance(self.config, AugmentedSVMConfig) else {}
+        return {"kind": kind, "pixels": _PIXELS[_view(self.config)], **asdict(self.config), **doubt}
 
     def fit(self, train: Split, seed: int, on_step: Callable[[str], None]) -> Model:
         """Fit to a split; `on_step` gets a word after each step."""
@@ -64,11 +70,12 @@ class Recipe:
                 )
                 return MLPModel(scaled_logits(network, *self.slopes))
             case SVMConfig() as config:
-                fitted = fit_svm(config, train.images, train.labels)
+                fitted, doubt = fit_svm(config, train.images, train.labels), None
             case AugmentedSVMConfig() as config:
                 fitted = fit_augmented_svm(config, train.images, train.labels, seed=seed)
+                doubt = fit_doubt(fitted, train.images, train.labels, seed=seed)
         on_step(f"{len(fitted.vectors)} support vectors")
-        return SVMModel(fitted, self.slopes or None)
+        return SVMModel(fitted, self.slopes or None, doubt)
 
 
 def _view(config: Config) -> View:

@@ -29,10 +29,11 @@ from sklearn.svm import SVC
 
 from gurmukhi.image import SIDE
 from gurmukhi.labels import CLASS_COUNT
+from trainer.doubt import Doubt
 from trainer.graph_nodes import OPSET, Nodes
 from trainer.svc_hyperplanes import add_hyperplanes
 from trainer.svc_kernel import add_kernel
-from trainer.svm import FittedSVM
+from trainer.svm import FittedSVM, pair_weights
 
 _ALIAS: Final = "GurmukhiSVC"
 _PAIRS: Final = list(combinations(range(CLASS_COUNT), 2))  # (45,) in libsvm's order
@@ -42,10 +43,13 @@ class _ExactSVC(SVC):  # type: ignore[misc]  # scikit-learn ships no annotations
     """An SVC by another name: skl2onnx's own converter of SVC stays as it is."""
 
 
-def export_svc(fitted: FittedSVM, slopes: Sequence[float] | None = None) -> onnx.ModelProto:
+def export_svc(
+    fitted: FittedSVM, slopes: Sequence[float] | None = None, doubt: Doubt | None = None
+) -> onnx.ModelProto:
     """Convert an SVC: `pixels` UINT8 in, `digit` and `scores` out.
 
-    With the slopes of votes and of sums of decision values there are `probabilities` too.
+    With the slopes of votes and of sums of decision values there are `probabilities` too, and with
+    a doubt they are all alike for what is no digit.
     Raises ValueError where a support vector is not bilevel.
     """
     outputs: dict[str, Any] = {
@@ -58,7 +62,7 @@ def export_svc(fitted: FittedSVM, slopes: Sequence[float] | None = None) -> onnx
         _ExactSVC,
         _ALIAS,
         partial(_infer_shapes, outputs),
-        partial(_convert, fitted, slopes),
+        partial(_convert, fitted, slopes, doubt),
         overwrite=True,
         parser=partial(_declare_outputs, outputs),
     )
@@ -89,13 +93,18 @@ def _infer_shapes(outputs: dict[str, Any], operator: Any) -> None:
 
 
 def _convert(
-    fitted: FittedSVM, slopes: Sequence[float] | None, scope: Any, operator: Any, container: Any
+    fitted: FittedSVM,
+    slopes: Sequence[float] | None,
+    doubt: Doubt | None,
+    scope: Any,
+    operator: Any,
+    container: Any,
 ) -> None:
     machine = fitted.machine
     nodes = Nodes(scope, container)
     pixels = operator.inputs[0].full_name  # (N, 32, 32)
     if machine.kernel == "linear":
-        decisions = add_hyperplanes(nodes, fitted, _pair_weights(machine), pixels)
+        decisions = add_hyperplanes(nodes, fitted, pair_weights(machine), pixels)
     else:
         kernel, factor = add_kernel(nodes, fitted, pixels)
         weights = _spread_weights(nodes, machine, factor)
@@ -103,22 +112,11 @@ def _convert(
         decisions = nodes.add("Gemm", kernel, weights, intercept)  # (N, 45)
     digit, scores, *probabilities = (output.full_name for output in operator.outputs)
     _vote(nodes, decisions, digit)
-    won, sums = _score(nodes, decisions, scores)
+    single = nodes.add("Cast", decisions, to=TensorProto.FLOAT)
+    won, sums = _score(nodes, decisions, single, scores)
     if slopes is not None:
-        _calibrate(nodes, won, sums, slopes, *probabilities)
-
-
-def _pair_weights(machine: SVC) -> NDArray[np.float64]:
-    """(support vectors, 45): each pair's coefficients, zero for vectors of other classes."""
-    stops = np.cumsum(machine.n_support_)
-    starts = stops - machine.n_support_
-    weights = np.zeros((stops[-1], len(_PAIRS)))
-    for pair, (first, second) in enumerate(_PAIRS):
-        # dual_coef_ has a row for each other class, its own left out.
-        for label, row in ((first, second - 1), (second, first)):
-            own = slice(starts[label], stops[label])
-            weights[own, pair] = machine.dual_coef_[row, own]
-    return weights
+        trust = None if doubt is None else _trust(nodes, single, doubt)
+        _calibrate(nodes, won, sums, slopes, trust, *probabilities)
 
 
 def _spread_weights(nodes: Nodes, machine: SVC, factor: float) -> str:
@@ -149,22 +147,23 @@ def _vote(nodes: Nodes, decisions: str, digit: str) -> None:
     nodes.add("ArgMax", votes, output=digit, axis=1, keepdims=0)
 
 
-def _score(nodes: Nodes, decisions: str, scores: str) -> tuple[str, str]:
+def _score(nodes: Nodes, decisions: str, single: str, scores: str) -> tuple[str, str]:
     """scikit-learn's one-vs-rest value: votes, and confidences squeezed into ±1/3.
 
+    `single` are the decision values as float32, precise enough for all but the votes.
     A sum s of decision values is squeezed to s / (3 (|s| + 1)), a third of its softsign.
-    Returns ±1 (N, 45) for the pairs won and lost, and the sums (N, 10).
+    Returns ±½ (N, 45) for the pairs won and lost, and the sums (N, 10).
     """
     won = nodes.add("GreaterOrEqual", decisions, nodes.number("zero", 0.0))
-    won = _plus_minus(nodes, won)
-    pairs = nodes.constant("pairs", _pair_signs().astype(np.float64))
-    sums = nodes.add("Cast", nodes.add("MatMul", decisions, pairs), to=TensorProto.FLOAT)
+    # Where() would give ±1 at once, and takes several times as long as the two.
+    won = nodes.add("Cast", won, to=TensorProto.FLOAT)
+    won = nodes.add("Sub", won, nodes.constant("half", np.array(0.5, dtype=np.float32)))
+    sums = nodes.add("MatMul", single, nodes.constant("pairs", _pair_signs()))
     total = nodes.add(
         "Gemm",
         won,
         nodes.constant("pairs", _pair_signs()),
         nodes.add("Softsign", sums),
-        alpha=0.5,
         beta=1 / 3,
     )
     # Of its 9 pairs a class wins half of 9 more than it has surplus.
@@ -173,20 +172,45 @@ def _score(nodes: Nodes, decisions: str, scores: str) -> tuple[str, str]:
     return won, sums
 
 
+def _trust(nodes: Nodes, single: str, doubt: Doubt) -> str:
+    """(N, 1) float32, how likely the picture is a digit."""
+    layers = (
+        (doubt.weights, doubt.biases),
+        (doubt.out_weights, np.array([doubt.out_bias])),
+    )
+    values = single
+    for (weights, biases), activation in zip(layers, ("Relu", "Sigmoid"), strict=True):
+        values = nodes.add(
+            "Gemm",
+            values,
+            nodes.constant("doubt_weights", weights.astype(np.float32)),
+            nodes.constant("doubt_biases", biases.astype(np.float32)),
+        )
+        values = nodes.add(activation, values)
+    return values
+
+
 def _calibrate(
-    nodes: Nodes, won: str, sums: str, slopes: Sequence[float], probabilities: str
+    nodes: Nodes,
+    won: str,
+    sums: str,
+    slopes: Sequence[float],
+    trust: str | None,
+    probabilities: str,
 ) -> None:
-    """The softmax of votes and sums, each times its slope; it needs no votes that all have."""
+    """The softmax of votes and sums, each times its slope; it needs no votes that all have.
+
+    With trust t in the picture, t of it and of one tenth the rest.
+    """
     votes_slope, sums_slope = slopes
     pairs = nodes.constant("pairs", _pair_signs())
-    logits = nodes.add("Gemm", won, pairs, sums, alpha=votes_slope / 2, beta=sums_slope)
-    nodes.add("Softmax", logits, output=probabilities, axis=1)
-
-
-def _plus_minus(nodes: Nodes, won: str) -> str:
-    """(N, 45) float32, +1 where a pair's first class wins and −1 where its second does."""
-    one = nodes.constant("one", np.array(1, dtype=np.float32))
-    return nodes.add("Where", won, one, nodes.constant("minus_one", np.array(-1, dtype=np.float32)))
+    logits = nodes.add("Gemm", won, pairs, sums, alpha=votes_slope, beta=sums_slope)
+    if trust is None:
+        nodes.add("Softmax", logits, output=probabilities, axis=1)
+        return
+    tenth = nodes.constant("tenth", np.array(1 / CLASS_COUNT, dtype=np.float32))
+    above = nodes.add("Sub", nodes.add("Softmax", logits, axis=1), tenth)
+    nodes.add("Add", nodes.add("Mul", above, trust), tenth, output=probabilities)
 
 
 def _pair_signs() -> NDArray[np.float32]:

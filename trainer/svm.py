@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics.pairwise import pairwise_kernels
 from sklearn.svm import SVC
 from sklearn.utils.multiclass import _ovr_decision_function
 
@@ -70,6 +71,33 @@ class FittedSVM:
         one_vs_one.decision_function_shape = "ovo"
         values = one_vs_one.decision_function(see(images, self.view))
         return np.asarray(values, dtype=np.float64)
+
+    def rough_decisions(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """(N, 45) the same but for rounding, many times as fast: as matrix products."""
+        machine = self.machine
+        kernel = pairwise_kernels(
+            see(images, self.view),
+            machine.support_vectors_,
+            metric=machine.kernel,
+            filter_params=True,  # each kernel takes those that it has
+            gamma=machine._gamma,
+            degree=machine.degree,
+            coef0=machine.coef0,
+        )
+        return np.asarray(kernel @ pair_weights(machine) + machine.intercept_)
+
+
+def pair_weights(machine: SVC) -> NDArray[np.float64]:
+    """(support vectors, 45): each pair's coefficients, zero for vectors of other classes."""
+    stops = np.cumsum(machine.n_support_)
+    starts = stops - machine.n_support_
+    weights = np.zeros((stops[-1], len(_PAIRS)))
+    for pair, (first, second) in enumerate(_PAIRS):
+        # dual_coef_ has a row for each other class, its own left out.
+        for label, row in ((first, second - 1), (second, first)):
+            own = slice(starts[label], stops[label])
+            weights[own, pair] = machine.dual_coef_[row, own]
+    return weights
 
 
 def fit_svm(config: SVMConfig, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> FittedSVM:
