@@ -170,11 +170,11 @@ class ModelControl:
         kept = {key: one for key, one in self.wanted.items() if key[0] in failing}
         candidates = {**kept, **candidates}
         self.failures = {**(known or {}), **failures}
-        for replica in replicas:
-            replica.commit(candidates, self.failures)
-        for key in candidates:
+        for key in candidates:  # counted before anybody is told, so that who is told finds it
             if self.wanted.get(key) != candidates[key]:
                 self._on_outcome(key, key not in failures)
+        for replica in replicas:
+            replica.commit(candidates, self.failures)
         self.wanted = {
             key: served
             for key, candidate in candidates.items()
