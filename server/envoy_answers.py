@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from server.admission import Admission, CallPool, Room
 from server.envoy_calls import EnvoyCall
+from server.envoy_sharing import SharedRuns
 from server.errors import CallerGone, DeadlinePassed, Overloaded, ServiceError, Unsupported
 from server.grpc_calls import Desk
 from server.idle_calls import IdleCalls
@@ -33,6 +34,8 @@ class Answers:
     def __init__(self, admission: Admission, desk: Desk) -> None:
         self._admission = admission
         self._desk = desk
+        self._shared = SharedRuns()
+        self._open = 0  # calls of one message that are not answered yet
         self._failing: set[asyncio.Future[None]] = set()  # held here, since the loop does not
 
     async def unary(self, call: EnvoyCall) -> None:
@@ -45,8 +48,12 @@ class Answers:
             message = await self._receive(call, admission.control_pool)
             await call.succeed(await self._on_thread(call, message, admission.control_pool))
         else:
-            message = await self._receive(call, admission.work_pool)
-            await call.succeed(await self._work(call, message))
+            self._open += 1
+            try:
+                message = await self._receive(call, admission.work_pool)
+                await call.succeed(await self._work(call, message))
+            finally:
+                self._open -= 1
 
     async def _work(self, call: EnvoyCall, message: bytes) -> bytes:
         route, room = call.route, self._admission.work
@@ -58,6 +65,8 @@ class Answers:
                 if route.method.is_brief(request):
                     call.queued_seconds = time.perf_counter() - call.arrived
                     ensure_awaited(call)
+                    if route.method.steps and self._open > 1:
+                        return await self._shared.answer(route.method, request, call)
                     reply: bytes = route.method.handle(request, call).SerializeToString()
                     return reply
             is_handed_on = True

@@ -150,7 +150,7 @@ class InferenceService:
 
 def _has_numbers(request: pb.ModelInferRequest) -> bool:
     """Whether no tensor holds pictures, which are to be decoded."""
-    return all(tensor.datatype != "BYTES" for tensor in request.inputs)
+    return "BYTES" not in [tensor.datatype for tensor in request.inputs]
 
 
 def _tensor_metadata(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:
