@@ -24,6 +24,7 @@ from reliability.hostile import try_hostile_input
 from reliability.network import try_network
 from reliability.readers import READERS
 from reliability.storage import try_storage
+from server.config import FRONTS
 
 _PAGE: Final = Path("docs/reliability.md")
 _MINUTES: Final = 60.0
@@ -54,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("python -m reliability --models models/", "python -m reliability --only crashes"),
     )
     parser.add_argument("--models", type=Path, metavar="DIR", help="fitted ones (default: fits)")
+    parser.add_argument(
+        "--front", choices=FRONTS, default=FRONTS[0], help="of the servers (default: %(default)s)"
+    )
     parser.add_argument("--only", action="append", default=[], metavar="TRIAL")
     parser.add_argument(
         "--scale", type=positive_number, default=1.0, metavar="X", help="1 is under an hour"
@@ -65,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run_trials(parser: Parser, flags: argparse.Namespace) -> int:
     is_whole = not flags.only and flags.scale == 1.0
+    os.environ["GURMUKHI_FRONT"] = flags.front  # the default of every server that is started
     if flags.page and not is_whole:
         parser.error("--page is for a whole run, without --only and --scale")
     began = time.monotonic()

@@ -84,7 +84,7 @@ class EnvoyFront:
             call = EnvoyCall(route, self._desk, scope, receive, send)
         else:
             path = scope["raw_path"].decode("latin-1")
-            if self._page and path == "/" and scope["method"] == "GET":
+            if self._page and path == "/" and scope["method"] in ("GET", "HEAD"):
                 known = next((v for k, v in scope["headers"] if k == b"if-none-match"), b"")
                 await send_response(send, self._page.answer(known.decode("latin-1")))
                 return

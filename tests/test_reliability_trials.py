@@ -75,11 +75,13 @@ def test_full_disks_and_damaged_models_leave_nothing_half_done(models: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("front")
 def test_each_answer_belongs_to_its_request_while_models_come_and_go(models: Path) -> None:
     assert broken(try_concurrency(models, 8)) == []
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("front")
 def test_mixed_traffic_leaks_nothing(models: Path, tmp_path: Path) -> None:
     figures = list(try_endurance(models, 30, tmp_path))
     # Of so short a run the memory is still that of a start, and the rate is the machine's.
