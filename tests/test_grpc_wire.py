@@ -68,7 +68,9 @@ def test_a_compressed_bomb_is_unpacked_to_the_limit_alone() -> None:
         list(frames(b"gzip", may_compress=True).add(compressed(gzip.compress(bytes(10**7)))))
 
 
-@pytest.mark.parametrize("packed", [b"no gzip", gzip.compress(b"abc" * 50)[:-9]])
+@pytest.mark.parametrize(
+    "packed", [b"no gzip", gzip.compress(b"abc" * 50)[:-9]], ids=["of no format", "cut off"]
+)
 def test_damaged_compression_is_refused(packed: bytes) -> None:
     with pytest.raises(InvalidRequest, match="decompressed"):
         list(frames(b"gzip", may_compress=True).add(compressed(packed)))
