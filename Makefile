@@ -25,8 +25,9 @@ demo: $(INSTALLED)  ## the whole road: data, fit, serve, replay, report
 test: $(INSTALLED)  ## the fast tests, under 3 minutes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 
-test-all: test  ## every test
-	$(BIN)/python -m pytest -q -m slow
+test-all: test  ## every test, those of the server with both fronts
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m envoy
+	$(BIN)/python -m pytest -q -m 'slow and not envoy'
 
 bench: $(INSTALLED)  ## our server beside KServe's, MLServer and Triton
 	$(BIN)/python -m benchmarks.bench

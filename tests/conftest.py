@@ -94,7 +94,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repository
 
 
-@pytest.fixture(scope="session", params=["grpcio", "envoy"])
+_ENVOY = pytest.param("envoy", marks=[pytest.mark.slow, pytest.mark.envoy])
+
+
+@pytest.fixture(scope="session", params=["grpcio", _ENVOY])
 def front(request: pytest.FixtureRequest) -> str:
     """What answers on the port of the servers that a test starts; it runs once with each."""
     name: str = request.param

@@ -58,6 +58,7 @@ def search(data: Path, out: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_search_needs_no_test_split(train_folder: Path, tmp_path: Path) -> None:
     assert not (train_folder / "val").exists()
     out = tmp_path / "selected.json"
