@@ -45,6 +45,11 @@ _HANDSHAKES: Final = (
     ),
     (re.compile("WRONG_VERSION_NUMBER"), "the server speaks no TLS"),
     (
+        # An alert after the handshake, as TLS 1.3 has it: gRPC takes it for damage.
+        re.compile("TSI_DATA_CORRUPTED"),
+        "the server breaks off: it may want a certificate that it trusts",
+    ),
+    (
         re.compile("last error: .*Socket closed"),
         "the server closes the connection: it may want TLS, or a certificate that it trusts",
     ),

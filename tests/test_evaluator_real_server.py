@@ -13,10 +13,7 @@ from evaluator.__main__ import main
 from evaluator.run import CHECKS
 from gurmukhi.bundle import EVALUATION, MANIFEST, MODEL, read_bundle, write_manifest
 
-pytestmark = [
-    pytest.mark.slow,  # fits five models first
-    pytest.mark.usefixtures("front"),
-]
+pytestmark = pytest.mark.slow  # fits five models first
 
 
 def evaluate(target: str, models: Path, report: Path, *flags: str) -> int:
