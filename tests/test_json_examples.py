@@ -1,4 +1,4 @@
-"""Every example of docs/json.md does what it says."""
+"""Every example of docs/json.md and of the README does what it says."""
 
 import json
 import re
@@ -16,7 +16,15 @@ from server.rest import find_endpoint
 from server.web import Endpoint
 
 PAGE = (ROOT / "docs" / "json.md").read_text()
-EXAMPLES = re.findall(r"^\$ (.*curl .*)$", PAGE, re.MULTILINE)
+README = (ROOT / "README.md").read_text()
+
+
+def examples_of(page: str) -> list[str]:
+    """The commands of a page that call curl."""
+    return re.findall(r"^\$ (.*curl .*)$", page, re.MULTILINE)
+
+
+EXAMPLES = examples_of(PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_readme_has_examples() -> None:
+    assert len(examples_of(README)) == 2
+
+
+@pytest.mark.parametrize("example", [*EXAMPLES, *examples_of(README)])
 def test_an_example_is_answered(web_server: RunningServer, folder: Path, example: str) -> None:
     command = example.replace("localhost:8001", web_server.target)
     command = command.replace("curl ", "curl --max-time 20 --show-error --fail-with-body ")
