@@ -26,8 +26,8 @@ test: $(INSTALLED)  ## the fast tests, under 3 minutes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 
 test-all: test  ## every test, those of the server with both fronts
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m envoy
-	$(BIN)/python -m pytest -q -m 'slow and not envoy'
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow and not alone'
+	$(BIN)/python -m pytest -q -m alone
 
 bench: $(INSTALLED)  ## our server beside KServe's, MLServer and Triton
 	$(BIN)/python -m benchmarks.bench

@@ -13,6 +13,7 @@ BOUND = 2.4
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.alone,
     pytest.mark.skipif(not shutil.which("h2load"), reason="h2load is not installed"),
 ]
 
