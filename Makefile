@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)  ## the whole road: data, fit, serve, replay, report
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh
 
-test: $(INSTALLED)  ## the fast tests, under 3 minutes
+test: $(INSTALLED)  ## the fast tests, some minutes
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 
 test-all: test  ## every test, those of the server with both fronts
