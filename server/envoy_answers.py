@@ -14,18 +14,13 @@ from typing import Any, Final, Self
 from server.admission import Admission, CallPool, Room
 from server.envoy_calls import EnvoyCall
 from server.envoy_sharing import SharedRuns
-from server.errors import CallerGone, DeadlinePassed, Overloaded, ServiceError, Unsupported
-from server.grpc_calls import Desk
+from server.errors import CallerGone, Overloaded, ServiceError, Unsupported
 from server.idle_calls import IdleCalls
+from server.routes import DROPPED, Desk
 from server.service import ensure_awaited
 
 # A request of so many bytes, some images at most, is parsed and answered on the loop.
 _BRIEF_BYTES: Final = 8192
-# Errors of work that was dropped before it was begun, as `gurmukhi_rejected_total` names them.
-_DROPPED: Final[dict[type[ServiceError], str]] = {
-    DeadlinePassed: "deadline",
-    CallerGone: "cancelled",
-}
 
 
 class Answers:
@@ -185,7 +180,7 @@ class Answers:
                 encoded = reply.SerializeToString()
             except Exception as fault:  # noqa: BLE001 - turned into a status there
                 error = fault
-                if isinstance(fault, ServiceError) and (reason := _DROPPED.get(type(fault))):
+                if isinstance(fault, ServiceError) and (reason := DROPPED.get(type(fault))):
                     self._desk.count_rejection(reason)
             finally:
                 if room:

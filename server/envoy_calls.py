@@ -14,9 +14,9 @@ import grpc
 
 from server.envoy_bootstrap import ARRIVAL_HEADER
 from server.errors import CallerGone, DeadlinePassed, ServiceError
-from server.grpc_calls import Desk, Route
 from server.grpc_status import code_of, status_of
 from server.grpc_wire import STATUS_DETAILS, Frames, Headers, frame, read_timeout, status_headers
+from server.routes import Desk, Route
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]

@@ -1,7 +1,7 @@
 """Serve services from inside Envoy: an ASGI application that finds the method that a call names."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -13,16 +13,15 @@ from server.envoy_answers import Answers
 from server.envoy_calls import EnvoyCall, Event, Receive, Send
 from server.envoy_web import GrpcWebCall, WebCall, adding, request_of, send_response
 from server.errors import NotReady, Unauthenticated, Unsupported
-from server.grpc_calls import Desk, Route
 from server.grpc_web import is_grpc_web
 from server.grpc_wire import CONTENT_TYPE
 from server.page import load_page
 from server.process import Parts
 from server.rest import find_endpoint, no_such_path
+from server.routes import Desk, routes_of, unknown_route
 from server.service import StreamMethod, WatchMethod
 from server.web import Endpoint
 
-_UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
 _POLL_SECONDS: Final = 0.02  # between two looks whether calls are still under way
 
 
@@ -53,12 +52,9 @@ class EnvoyFront:
         self._tokens = parts.tokens
         self._desk = Desk(parts.admission, parts.metrics, parts.access_log)
         self._answers = Answers(parts.admission, self._desk)
-        metrics = parts.metrics
-        self._unknown = Route(_UNKNOWN, _UNKNOWN, None, metrics)
-        self._routes: Mapping[bytes, Route] = {
-            f"/{service.name}/{name}".encode(): Route(service.name, name, method, metrics)
-            for service in parts.services
-            for name, method in service.methods.items()
+        self._unknown = unknown_route(parts.metrics)
+        self._routes = {
+            path.encode(): route for path, route in routes_of(parts.services, parts.metrics).items()
         }
         self._page = load_page() if config.page else None
         self._is_stopping = False

@@ -16,10 +16,10 @@ from google.protobuf import message_factory
 from server import grpc_web
 from server.envoy_calls import EnvoyCall, Event, Receive, Send
 from server.errors import CallerGone, MessageTooLarge, ServiceError
-from server.grpc_calls import Desk, Route
 from server.grpc_status import code_of
 from server.grpc_wire import Headers, status_headers
 from server.rest import timeout_seconds
+from server.routes import Desk, Route
 from server.web import Endpoint, HttpRequest, HttpResponse
 
 _OK: Final = status_headers(0)

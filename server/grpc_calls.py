@@ -7,97 +7,19 @@ first: its answer, its caller's going, or its end without ever having reached a 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import grpc
-from google.protobuf.message import DecodeError
 
-from server.access_log import AccessLog
-from server.admission import Admission, CallPool, PendingCall, Room
-from server.errors import (
-    CallerGone,
-    DeadlinePassed,
-    InvalidRequest,
-    Overloaded,
-    ServiceError,
-)
+from server.admission import CallPool, PendingCall, Room
+from server.errors import Overloaded, ServiceError
 from server.grpc_messages import Messages
 from server.grpc_status import code_of, status_of
-from server.metrics import MethodMetrics, ServerMetrics
-from server.service import (
-    AnyMethod,
-    Method,
-    StreamMethod,
-    WatchMethod,
-    ensure_awaited,
-)
+from server.routes import DROPPED, Desk, Route
+from server.service import ensure_awaited
 from server.steps import Steps, walk
 
-_OPEN_SERVICES: Final = ("grpc.health.v1.Health",)  # kubelet's probes carry no token
-
-# Errors of work that was dropped before it was begun, as `gurmukhi_rejected_total` names them.
-_DROPPED: Final = {DeadlinePassed: "deadline", CallerGone: "cancelled"}
-
 _log = logging.getLogger(__name__)
-
-
-class Countable(Protocol):
-    """A call as its end is counted."""
-
-    @property
-    def route(self) -> "Route": ...
-    @property
-    def arrived(self) -> float: ...
-
-
-class Desk:
-    """What all calls of a server share: where they go, and where their ends are counted."""
-
-    def __init__(
-        self, admission: Admission, metrics: ServerMetrics, access_log: AccessLog | None
-    ) -> None:
-        self.idle_calls = admission.idle
-        self.refusal_pool = admission.refusal_pool
-        self._metrics = metrics
-        self._access_log = access_log
-
-    def record(self, call: "Countable", code: grpc.StatusCode, context: Any) -> None:
-        """Count an outcome; a call records one alone."""
-        seconds = time.perf_counter() - call.arrived
-        call.route.metrics.count(code.name, seconds)
-        if self._access_log:
-            self._access_log.record(call.route.path, code.name, seconds, context)
-
-    def count_rejection(self, reason: str) -> None:
-        """Count work that was dropped before it was begun."""
-        self._metrics.rejected(reason).inc()
-
-
-class Route:
-    """A method with its collectors."""
-
-    __slots__ = ("is_open", "method", "metrics", "path")
-
-    def __init__(
-        self, service: str, name: str, method: AnyMethod | None, metrics: ServerMetrics
-    ) -> None:
-        kind = {Method: "unary", StreamMethod: "bidi_stream"}.get(type(method), "server_stream")
-        self.path = f"{service}/{name}"
-        self.method: Any = method
-        if method is None:
-            kind = "unary"
-        self.metrics: MethodMetrics = metrics.method(
-            kind, service, name, is_watch=isinstance(method, WatchMethod)
-        )
-        self.is_open = service in _OPEN_SERVICES
-
-    def parse(self, data: bytes) -> Any:
-        """A request from its bytes; raises InvalidRequest."""
-        try:
-            return self.method.request_type.FromString(data)
-        except DecodeError as error:
-            kind = self.method.request_type.DESCRIPTOR.full_name
-            raise InvalidRequest("request", f"is no {kind}") from error
 
 
 class Call(PendingCall):
@@ -205,7 +127,7 @@ class Call(PendingCall):
     def _fail(self, error: Exception) -> NoReturn:
         """End the call with the status of an error, by grpcio's own exception."""
         if isinstance(error, ServiceError):
-            if reason := _DROPPED.get(type(error)):
+            if reason := DROPPED.get(type(error)):
                 self._desk.count_rejection(reason)
             self._record(code_of(error))
             self._context.abort_with_status(status_of(error))

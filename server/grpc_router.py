@@ -4,20 +4,19 @@ grpcio asks `Router.service` for a handler when a call arrives, on its one servi
 the handler on the pool that it names.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any
 
 import grpc
 
 from server.access_log import AccessLog
 from server.admission import Admission
 from server.errors import Overloaded, ServiceError, Unauthenticated
-from server.grpc_calls import Call, Desk, Refusal, Route, StreamCall, WatchCall
+from server.grpc_calls import Call, Refusal, StreamCall, WatchCall
 from server.metrics import ServerMetrics
+from server.routes import Desk, Route, routes_of, unknown_route
 from server.service import Method, Service, StreamMethod
 from server.tokens import Tokens
-
-_UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
 
 
 class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -35,12 +34,8 @@ class Router(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # generic in th
         self._admission = admission
         self._tokens = tokens
         self._desk = Desk(admission, metrics, access_log)
-        self._unknown = Route(_UNKNOWN, _UNKNOWN, None, metrics)
-        self._routes: Mapping[str, Route] = {
-            f"/{service.name}/{name}": Route(service.name, name, method, metrics)
-            for service in services
-            for name, method in service.methods.items()
-        }
+        self._unknown = unknown_route(metrics)
+        self._routes = routes_of(services, metrics)
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
         route = self._routes.get(details.method, self._unknown)
