@@ -135,16 +135,19 @@ class Answers:
             loop.call_soon_threadsafe(self._give_up, call, error)
 
         pool.arriving.add(call, give_up)
+        message, fault = None, None
         try:
             message = await call.next_message()
-        except CallerGone:
-            if not call.is_counted:
-                self._desk.count_rejection("deadline" if call.is_late() else "cancelled")
-            raise
-        finally:
-            pool.arriving.discard(call)
-        if call.is_counted:
+        except Exception as error:  # noqa: BLE001 - raised below
+            fault = error
+        if not pool.arriving.discard(call):
+            while not call.is_counted:  # it is given up in one of the next turns of the loop
+                await asyncio.sleep(0)
             raise CallerGone("the call was given up")
+        if isinstance(fault, CallerGone):
+            self._desk.count_rejection("deadline" if call.is_late() else "cancelled")
+        if fault:
+            raise fault
         if message is None:
             raise Unsupported("the call has ended without its message")
         return message
