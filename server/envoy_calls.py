@@ -35,8 +35,8 @@ _OK: Final[Event] = {
     "more_trailers": False,
 }
 
-# A call that its caller's own queue holds back comes to Envoy when part of its time is over, and gRPC
-# rounds a time-out up by a tenth at most. Who goes so shortly before the deadline goes because of it.
+# A call that its caller's own queue holds back comes to Envoy when part of its time is over, and
+# gRPC rounds a time-out up by a tenth at most. Who goes shortly before the deadline goes for it.
 _CLOCK_SECONDS: Final = 0.05
 _ROUNDING: Final = 0.1
 _FOR_EVER: Final = 1e7  # seconds
