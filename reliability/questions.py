@@ -35,6 +35,7 @@ class Question:
     path: str
     message: bytes
     is_right: Callable[[bytes], bool]
+    wire: list[bytes] = field(default_factory=list)  # its frames, made by who sends them
 
 
 @dataclass(slots=True)
@@ -70,11 +71,17 @@ class Truth:
 
         return Question(CLASSIFY_BATCH, request.SerializeToString(), is_right)
 
+    def classify(self, key: Key, index: int) -> Question:
+        """An image to a version, as raw pixels over DigitService."""
+        return self._classify(key, index, pb.Image(pixels=IMAGES[index].tobytes()))
+
     def classify_picture(self, key: Key, index: int) -> Question:
         """An image to a version, as a PNG over DigitService."""
         out = io.BytesIO()
         Image.fromarray(IMAGES[index]).save(out, "PNG")
-        image = pb.Image(encoded=out.getvalue())
+        return self._classify(key, index, pb.Image(encoded=out.getvalue()))
+
+    def _classify(self, key: Key, index: int, image: pb.Image) -> Question:
         request = pb.ClassifyRequest(image=image, model=key[0], version=key[1])
 
         def is_right(data: bytes) -> bool:

@@ -9,8 +9,8 @@ import itertools
 import os
 import random
 import threading
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +20,15 @@ from gurmukhi.inference import open_inference_grpc_pb2 as oip
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
 from reliability.cases import cases
 from reliability.questions import IMAGES, Question, Truth
+from reliability.raw_channel import RawChannel
 
 _QUESTIONS: Final = 600
-_BATCHES: Final = (1, 1, 1, 1, 1, 1, 2, 4, 7, 32)
-_WINDOW: Final = 16  # calls under way
+_BATCHES: Final = (2, 4, 7, 32)
+_CONNECTIONS: Final = 8  # of each process; the kernel deals them out to workers
+_WINDOW: Final = 3  # calls under way on each
 _TIMEOUT_SECONDS: Final = 20.0
 _SHORT_SECONDS: Final = 0.005  # a deadline that many calls pass under such a load
-_SHORT_SHARE: Final = 0.02
+_DEADLINE_PAUSE_SECONDS: Final = 0.02
 _STREAM_MESSAGES: Final = 50
 _STREAM_PAUSE_SECONDS: Final = 0.5
 _RELOAD_SECONDS: Final = 5.0
@@ -38,38 +40,57 @@ class Traffic:
     """Senders to one server, each a method for a thread of its own, and what they were told."""
 
     def __init__(self, target: str, truth: Truth, seed: int) -> None:
-        self.codes: Counter[str] = Counter()  # of calls
-        self.counts: Counter[str] = Counter()  # of messages of streams, of reloads, of bad calls
+        self.counts: Counter[str] = Counter()  # of what was sent, by its kind
         self.wrong: Counter[str] = Counter()
         self.stopped = threading.Event()
         self._truth = truth
         self._rng = random.Random(seed)
         self._right: dict[int, bytes] = {}  # by the identity of a question, which is kept
-        own = [("grpc.use_local_subchannel_pool", 1)]
-        # More connections for calls cost both ends a system call each for what one takes at once.
-        self._calls = grpc.insecure_channel(target, own)
-        self._others = grpc.insecure_channel(target, own)
+        self._target = target
+        self._others = grpc.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)])
+
+    def until_stopped(self, sender: Callable[..., None], *arguments: object) -> None:
+        """Send; what breaks off before it is stopped is something wrong."""
+        try:
+            sender(*arguments)
+        except Exception as error:  # noqa: BLE001 - whatever a service that was broken does to it
+            self.wrong[f"{sender.__name__} broke off: {type(error).__name__}: {error}"[:200]] += 1
 
     def close(self) -> None:
-        """Close the connections."""
-        self._calls.close()
+        """Close the connection."""
         self._others.close()
 
     def call(self) -> None:
         """Ask over both APIs, all versions, alone and in batches, as fast as answers come."""
         questions = [self._ask(number) for number in range(_QUESTIONS)]
-        methods = _Methods(self._calls)
-        pending: deque[tuple[Question, Any]] = deque()
-        while not self.stopped.is_set():
-            question = questions[int(self._rng.random() * _QUESTIONS)]
-            is_short = self._rng.random() < _SHORT_SHARE
+
+        def choose() -> Question:
+            return questions[int(self._rng.random() * _QUESTIONS)]
+
+        with RawChannel(self._target, _CONNECTIONS, _WINDOW) as channel:
+            while not self.stopped.is_set():
+                for question, reply in channel.exchange(choose):
+                    self.counts["calls"] += 1
+                    self._hold(question, reply)
+
+    def call_with_deadlines(self) -> None:
+        """Ask by gRPC's own library, every other time with a deadline that is hard to keep."""
+        questions = [self._ask(number) for number in range(_QUESTIONS)]
+        methods = _Methods(self._others)
+        for is_short in itertools.cycle((False, True)):
+            if self.stopped.wait(_DEADLINE_PAUSE_SECONDS):
+                return
+            question = self._rng.choice(questions)
             seconds = _SHORT_SECONDS if is_short else _TIMEOUT_SECONDS
             future = methods.of(question.path).future(question.message, timeout=seconds)
-            pending.append((question, future))
-            if len(pending) >= _WINDOW:
-                self._take(*pending.popleft())
-        for question, future in pending:
-            self._take(question, future)
+            code = future.code().name
+            if code == "OK":
+                self.counts["calls"] += 1
+                self._hold(question, future.result())
+            elif is_short and code == "DEADLINE_EXCEEDED":
+                self.counts["passed deadlines"] += 1
+            else:
+                self.wrong[f"{question.path}: {code}"] += 1
 
     def stream(self) -> None:
         """Ask over the streams of both APIs."""
@@ -112,15 +133,6 @@ class Traffic:
             stub.RepositoryModelLoad(oip.RepositoryModelLoadRequest(model_name=name), timeout=60)
             self.counts["reloads"] += 1
 
-    def _take(self, question: Question, future: Any) -> None:
-        try:
-            reply = future.result()
-        except grpc.RpcError:
-            self.codes[future.code().name] += 1
-            return
-        self.codes["OK"] += 1
-        self._hold(question, reply)
-
     def _hold(self, question: Question, reply: bytes) -> None:
         if self._right.get(id(question)) == reply:
             return
@@ -131,7 +143,7 @@ class Traffic:
 
     def _ask(self, number: int) -> Question:
         key, chosen = self._choose(self._rng.choice(_BATCHES))
-        match number % 12:
+        match number % 24:
             case 0:
                 return self._truth.is_ready(key)
             case 1:
@@ -139,11 +151,15 @@ class Traffic:
             case 2:
                 return self._truth.classify_picture(key, chosen[0])
             case 3:
-                return self._truth.infer(key, chosen, str(number), is_raw=False)
-            case 4 | 5 | 6:
-                return self._truth.classify_batch(key, chosen)
-            case _:
+                return self._truth.infer(key, chosen[:1], str(number), is_raw=False)
+            case 4 | 5:
                 return self._truth.infer(key, chosen, str(number))
+            case 6 | 7 | 8:
+                return self._truth.classify_batch(key, chosen)
+            case 9 | 10 | 11 | 12 | 13 | 14 | 15:
+                return self._truth.classify(key, chosen[0])
+            case _:
+                return self._truth.infer(key, chosen[:1], str(number))
 
     def _ask_stream(self, index: int) -> Sequence[Question]:
         questions = []

@@ -61,11 +61,10 @@ def test_a_trial_that_there_is_not_is_a_wrong_flag(models: Path) -> None:
 
 
 def test_an_endurance_that_told_wrong_or_lacked_a_kind_of_traffic_fails() -> None:
-    told = Told(codes=Counter({"OK": 100, "INTERNAL": 1}), wrong=Counter({"/a/B": 1}))
+    told = Told(counts=Counter({"calls": 100}), wrong=Counter({"/a/B": 1}))
     assert [figure.what for figure in told.figures(10) if not figure.holds] == [
-        "wrong answers of 100, beside 0 calls whose deadline was short",
-        "other statuses",
-        *("messages of streams", "bad calls", "reloads"),
+        "wrong answers or statuses of 100",
+        *("messages of streams", "bad calls", "passed deadlines", "reloads"),
     ]
 
 
