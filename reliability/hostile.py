@@ -158,7 +158,7 @@ def _forged_lines(log: str) -> int:
 
 def _beside(neighbour: Neighbour, attacks: Attacks, quiet: tuple[float, float]) -> Iterator[Figure]:
     yield Figure.exactly(TRIAL, "wrong answers beside", neighbour.wrong, 0)
-    yield Figure.exactly(TRIAL, "failed calls beside", len(neighbour.failures), 0)
+    yield Figure.exactly(TRIAL, "failed calls beside", neighbour.failures or "none", "none")
     before = quantile(neighbour.latencies([quiet]), 0.5)
     for name, span in attacks.spans.items():
         median = quantile(neighbour.latencies([span]), 0.5)

@@ -71,7 +71,7 @@ def _call(target: str, pipe: Connection) -> None:
             try:
                 answer = client.classify(images[at])
             except CallError as error:
-                failures.append(error.code.name)
+                failures.append(f"{error.code.name} at {started:.1f}: {error}")
             else:
                 began.append(started)
                 seconds.append(time.monotonic() - started)

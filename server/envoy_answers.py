@@ -21,6 +21,8 @@ from server.service import ensure_awaited
 
 # A request of so many bytes, some images at most, is parsed and answered on the loop.
 _BRIEF_BYTES: Final = 8192
+# A message that Envoy has comes to the loop some turns after its call, behind calls without one.
+_ON_ITS_WAY_SECONDS: Final = 0.1
 
 
 class Answers:
@@ -132,7 +134,9 @@ class Answers:
         loop = asyncio.get_running_loop()
 
         def give_up(error: ServiceError) -> None:
-            loop.call_soon_threadsafe(self._give_up, call, error)
+            loop.call_soon_threadsafe(
+                lambda: loop.call_later(_ON_ITS_WAY_SECONDS, self._give_up, call, error)
+            )
 
         pool.arriving.add(call, give_up)
         message, fault = None, None
@@ -140,10 +144,12 @@ class Answers:
             message = await call.next_message()
         except Exception as error:  # noqa: BLE001 - raised below
             fault = error
-        if not pool.arriving.discard(call):
+        pool.arriving.discard(call)
+        if not call.is_arriving:
             while not call.is_counted:  # it is given up in one of the next turns of the loop
                 await asyncio.sleep(0)
             raise CallerGone("the call was given up")
+        call.is_arriving = False
         if isinstance(fault, CallerGone):
             self._desk.count_rejection("deadline" if call.is_late() else "cancelled")
         if fault:
@@ -154,8 +160,9 @@ class Answers:
 
     def _give_up(self, call: EnvoyCall, error: ServiceError) -> None:
         """On the loop: end a call whose message has not come."""
-        if call.is_counted:
+        if not call.is_arriving:
             return
+        call.is_arriving = False
         if isinstance(error, Overloaded):
             self._desk.count_rejection("queue_full")
         failing = asyncio.ensure_future(call.fail(error))

@@ -58,6 +58,7 @@ class EnvoyCall:
         "has_begun",
         "has_gone",
         "inbox",
+        "is_arriving",
         "is_counted",
         "queued_seconds",
         "route",
@@ -72,6 +73,7 @@ class EnvoyCall:
         self.queued_seconds: float | None = None
         self.has_gone = False
         self.has_begun = False  # to answer
+        self.is_arriving = True  # its message has not come, and it is not given up
         self.inbox: deque[bytes] = deque()  # messages that have come and wait
         self.frames: Frames
         self._desk = desk

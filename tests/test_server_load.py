@@ -145,7 +145,8 @@ def test_work_that_nobody_waits_for_is_dropped_and_counted(models: Path) -> None
         arrived = figures["grpc_server_started_total", key]
         assert arrived >= 40  # some are cancelled before they are sent
         assert sum(handled.values()) == arrived  # each once, whatever became of it
-        assert handled["OK"] == codes["OK"]
+        # An answer may pass its caller's deadline on the way.
+        assert codes["OK"] <= handled["OK"] <= codes["OK"] + 2
         assert handled["OK"] + handled["DEADLINE_EXCEEDED"] == 40
         dropped = sum(
             figures["gurmukhi_rejected_total", frozenset({("reason", reason)})]
