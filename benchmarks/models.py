@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,12 +18,9 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType
-from sklearn.svm import SVC
 
+from benchmarks.svm_export import plain_graph
 from gurmukhi.command import Parser, run, whole_number
-from gurmukhi.image import SIDE
 from gurmukhi.sources import DATA_HELP, find_source
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.terminal import format_table
@@ -108,7 +104,7 @@ def _command(arguments: argparse.Namespace) -> int:
 
 def _compare(recipe: Recipe, model: SVMModel, rounds: int) -> list[Figure]:
     fitted, machine = model.fitted, model.fitted.machine
-    graph, plain = finish_graph(model.export()), _plain_graph(machine)
+    graph, plain = finish_graph(model.export()), plain_graph(machine)
     ours, theirs = open_session(graph), open_session(plain)
     images, _ = synthetic_digits(_LABELS, _SEED)
     native = fitted.predict(images)
@@ -147,18 +143,6 @@ def _compare(recipe: Recipe, model: SVMModel, rounds: int) -> list[Figure]:
 
 def _everything(session: onnxruntime.InferenceSession, pixels: NDArray[Any]) -> None:
     session.run(None, {"pixels": pixels})
-
-
-def _plain_graph(machine: SVC) -> bytes:
-    """The machine as skl2onnx converts it by itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # it asks for probabilities of old
-        model = convert_sklearn(
-            machine,
-            initial_types=[("pixels", FloatTensorType([None, SIDE * SIDE]))],
-            options={SVC: {"zipmap": False}},
-        )
-    return bytes(model.SerializeToString())
 
 
 def _time_in_turns(

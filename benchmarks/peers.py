@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+import onnxruntime
 
 from benchmarks.processes import BenchmarkError, ServerProcess, answering
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 
 _MODELS: Final = Path(__file__).parent / "peer_models"
 _INSTALL_SECONDS: Final = 1800
-MODEL_NAME: Final = "mlp"
+MODEL_NAME: Final = "digits"  # whatever the graph is
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _triton(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
     version = folder / "models" / MODEL_NAME / "1"
     version.mkdir(parents=True)
     shutil.copy(_MODELS / "triton_model.py", version / "model.py")
-    shutil.copy(_MODELS / "config.pbtxt", version.parent)
+    (version.parent / "config.pbtxt").write_text(_triton_config(graph))
     # The stub of this interpreter, where the backend looks for it, as PyTriton does it.
     backend = folder / "backends" / "python"
     shutil.copytree(home / "backends" / "python", backend)
@@ -165,6 +166,24 @@ def _triton(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
             "PATH": f"{environment / 'bin'}:/usr/bin:/bin",
         },
     )
+
+
+def _triton_config(graph: Path) -> str:
+    """Triton's configuration of a model, without the outputs that its graph has not."""
+    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    names = {output.name for output in session.get_outputs()}
+    outputs = {
+        "digit": "TYPE_INT64, dims: [ -1 ]",
+        "scores": "TYPE_FP32, dims: [ -1, 10 ]",
+        "probabilities": "TYPE_FP32, dims: [ -1, 10 ]",
+    }
+    lines = (
+        f'{{ name: "{name}", data_type: {kind} }}'
+        for name, kind in outputs.items()
+        if name in names
+    )
+    head = (_MODELS / "config.pbtxt").read_text()
+    return f"{head}output [ {', '.join(lines)} ]\n"
 
 
 def _free_port() -> int:

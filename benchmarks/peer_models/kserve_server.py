@@ -34,5 +34,5 @@ if __name__ == "__main__":
     parser.add_argument("path")
     arguments = parser.parse_args()
     ModelServer(http_port=arguments.http_port, grpc_port=arguments.grpc_port, workers=1).start(
-        [Digits("mlp", arguments.path)]
+        [Digits("digits", arguments.path)]
     )
