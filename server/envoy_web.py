@@ -20,7 +20,7 @@ from server.grpc_status import code_of
 from server.grpc_wire import Headers, status_headers
 from server.rest import timeout_seconds
 from server.routes import Desk, Route
-from server.web import Endpoint, HttpRequest, HttpResponse
+from server.web import Endpoint, HttpRequest, HttpResponse, is_compressed, unpack
 
 _OK: Final = status_headers(0)
 _LOOKS: Final = 2
@@ -107,7 +107,7 @@ class _BodyCall(EnvoyCall):
 class WebCall(_BodyCall):
     """A call whose request and answer an endpoint reads and writes."""
 
-    __slots__ = ("_endpoint", "_request")
+    __slots__ = ("_endpoint", "_may_compress", "_request")
 
     def __init__(
         self,
@@ -120,22 +120,29 @@ class WebCall(_BodyCall):
     ) -> None:
         super().__init__(route, desk, scope, receive, send)
         self._endpoint = endpoint
+        self._may_compress = False
         self._request = request_of(scope)
 
     def read_headers(self, limit: int, *, may_compress: bool) -> None:
         super().read_headers(limit, may_compress=False)
         self._limit = limit
+        self._may_compress = may_compress
         if (seconds := timeout_seconds(self._request)) is not None:
             waited = time.perf_counter() - self.arrived
             self.deadline = time.monotonic() + seconds - waited
 
     async def next_message(self) -> bytes | None:
         self._request = request_of(self._scope, await self._body())
-        request, read = self._request, self._endpoint.read
-        if len(request.body) <= _BRIEF_BYTES:
-            encoded: bytes = read(request).SerializeToString()
-            return encoded
-        return await asyncio.to_thread(lambda: read(request).SerializeToString())
+        may_unpack = self._may_compress and is_compressed(self._request)
+        if may_unpack or len(self._request.body) > _BRIEF_BYTES:
+            return await asyncio.to_thread(self._read, may_unpack=may_unpack)
+        return self._read(may_unpack=False)
+
+    def _read(self, *, may_unpack: bool) -> bytes:
+        if may_unpack:
+            self._request = unpack(self._request, self._limit)
+        encoded: bytes = self._endpoint.read(self._request).SerializeToString()
+        return encoded
 
     async def succeed(self, encoded: bytes = b"", *, has_message: bool = True) -> None:
         answer = _answer_type(self.route.path, self.route.method.request_type).FromString(encoded)

@@ -5,10 +5,10 @@ Source: github.com/grpc/grpc, doc/PROTOCOL-HTTP2.md.
 
 import base64
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from server.compression import ALGORITHMS, inflate
 from server.errors import InvalidRequest, MessageTooLarge, ServiceError, Unsupported
 
 Headers = list[tuple[bytes, bytes]]
@@ -20,8 +20,6 @@ _TIMEOUT: Final = re.compile(rb"(\d{1,8})([HMSmun])")
 _UNIT_SECONDS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 # What stands for itself in grpc-message: printable ASCII but for the percent sign.
 _PLAIN: Final = re.compile(r"[ -$&-~]*")
-# zlib's window, and 32 more: the format, gzip's or zlib's, is told by its header.
-_ANY_FORMAT: Final = zlib.MAX_WBITS | 32
 
 
 def read_timeout(value: bytes) -> float:
@@ -70,8 +68,8 @@ class Frames:
 
 
 def _inflater(encoding: bytes, *, may_compress: bool) -> Callable[[bytes, int], bytes]:
-    if encoding in (b"gzip", b"deflate") and may_compress:
-        return _inflate
+    if encoding.decode("latin-1") in ALGORITHMS and may_compress:
+        return inflate
     if encoding in (b"", b"identity"):
         reason: ServiceError = InvalidRequest("request", "is marked as compressed, by no algorithm")
     else:
@@ -81,20 +79,6 @@ def _inflater(encoding: bytes, *, may_compress: bool) -> Callable[[bytes, int], 
         raise reason
 
     return refuse
-
-
-def _inflate(message: bytes, limit: int) -> bytes:
-    """A compressed message, never unpacked past the limit."""
-    stream = zlib.decompressobj(_ANY_FORMAT)
-    try:
-        unpacked = stream.decompress(message, limit + 1)
-    except zlib.error as error:
-        raise InvalidRequest("request", "cannot be decompressed") from error
-    if len(unpacked) > limit:
-        raise MessageTooLarge(len(unpacked), limit)
-    if not stream.eof:
-        raise InvalidRequest("request", "cannot be decompressed: it is cut off")
-    return unpacked
 
 
 def status_headers(code: int, message: str = "", details: bytes = b"") -> Headers:

@@ -5,9 +5,10 @@ endpoint names with the message that it reads, and sends what it writes. No code
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from server.compression import ALGORITHMS, inflate
 from server.errors import InvalidRequest, ServiceError, Unsupported
 
 JSON: Final = "application/json"
@@ -57,8 +58,22 @@ def media_type(request: HttpRequest) -> str:
     return kind.strip()
 
 
+def is_compressed(request: HttpRequest) -> bool:
+    """Whether the body is said to be compressed by what can be unpacked."""
+    return _coding(request) in ALGORITHMS
+
+
+def unpack(request: HttpRequest, limit: int) -> HttpRequest:
+    """The request with its body unpacked; raises MessageTooLarge or InvalidRequest."""
+    headers = {k: v for k, v in request.headers.items() if k != "content-encoding"}
+    return replace(request, headers=headers, body=inflate(request.body, limit))
+
+
 def expect_plain(request: HttpRequest) -> None:
-    """Raise Unsupported where the body is compressed: a small one could unpack without end."""
-    coding = request.headers.get("content-encoding", "identity").strip().lower()
-    if coding not in ("", "identity"):
-        raise Unsupported(f"content-encoding {coding[:16]!r} is not taken; expected identity")
+    """Raise Unsupported where the body is still compressed."""
+    if (coding := _coding(request)) not in ("", "identity"):
+        raise Unsupported(f"content-encoding {coding[:16]!r} is not taken here")
+
+
+def _coding(request: HttpRequest) -> str:
+    return request.headers.get("content-encoding", "identity").strip().lower()

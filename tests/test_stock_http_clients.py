@@ -92,6 +92,36 @@ print(json.dumps({
     assert answers["compressed"][0] == "501"
 
 
+def test_it_sends_compressed_bodies_where_they_are_taken(models: Path) -> None:
+    program = """
+import gzip
+import urllib.error
+import urllib.request
+
+def post(body):
+    headers = {"content-encoding": "gzip", "inference-header-content-length": "0"}
+    url = f"http://{target}/v2/models/mlp/infer"
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, body, headers)).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+pixels = [tensor("pixels", images, "UINT8")]
+print(json.dumps({
+    "digits": [client.infer("mlp", pixels, request_compression_algorithm=one)
+                     .as_numpy("digit").tolist() for one in ("gzip", "deflate")],
+    "whole": post(gzip.compress(images.tobytes())),
+    "bomb": post(gzip.compress(bytes(10**7))),
+    "cut": post(gzip.compress(images.tobytes())[:-9]),
+    "damaged": post(b"no gzip"),
+}))
+"""
+    with serving(models, "--front", "envoy", "--compression") as running:
+        answers = run_client(sys.executable, TRITON + program, running)
+        assert answers["digits"] == [our_digits(running, "mlp")] * 2
+    assert [answers[one] for one in ("whole", "bomb", "cut", "damaged")] == [200, 413, 400, 400]
+
+
 def test_it_gets_metadata_and_has_models_come_and_go(web_server: RunningServer) -> None:
     program = """
 def states():
