@@ -21,7 +21,7 @@ from benchmarks.load import SHAPES, Burst, median
 from benchmarks.page import Page
 from benchmarks.peers import MODEL_NAME, PEERS, Peer, install, running_peer, version_of
 from benchmarks.processes import BenchmarkError
-from benchmarks.quick import MODEL, Setting, echo_floor, ours, setting_of
+from benchmarks.quick import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
 from benchmarks.report import Ratio
 from benchmarks.rounds import Work, interleave, ratio
 from benchmarks.svm_export import served_graph
@@ -36,6 +36,7 @@ _SVM: Final = ("svm-rbf", "1")
 _OURS: Final = ("gurmukhi", "gurmukhi, Classify")
 _ENVOY: Final = ("gurmukhi, envoy", "gurmukhi, envoy, Classify")
 _ECHO: Final = "echo"
+_BARE: Final = "bare handler in Envoy"
 # Requests a second of the grpcio front to a peer's, by what is in flight.
 _GOALS: Final = {
     ("kserve", 8): 3.0,
@@ -100,6 +101,8 @@ def _command(arguments: argparse.Namespace) -> int:
                 of = (server, graph, *comparison.model)
                 comparison.work[infer] = (server, questions.model_infer(*of))
                 comparison.work[classify] = (server, questions.classify(*of))
+        bare = stack.enter_context(envoy_floor(setting))
+        mlp.work[_BARE] = (bare, questions.model_infer(bare, setting.graph, MODEL[0], ""))
         question = mlp.work[_OURS[0]][1]
         mlp.work[_ECHO] = (floor, questions.echoed(floor, question))
         for comparison, judge in ((mlp, _judge_mlp), (svm, _judge_svm)):
@@ -147,7 +150,7 @@ def _measure(comparison: Comparison, setting: Setting) -> None:
 def _judge_mlp(comparison: Comparison) -> list[Ratio]:
     ratios = []
     for count, bursts in comparison.bursts.items():
-        for peer in bursts.keys() - {*_OURS, *_ENVOY}:
+        for peer in _others(bursts):
             rate = partial(_rate, bursts, count, peer)
             ratios.append(rate(_OURS[0], _GOALS.get((peer, count), 0.0)))
             is_triton = peer == "triton"
@@ -173,9 +176,13 @@ def _judge_svm(comparison: Comparison) -> list[Ratio]:
     return [
         _rate(bursts, count, peer, name, _GOAL_SVM)
         for count, bursts in comparison.bursts.items()
-        for peer in bursts.keys() - {*_OURS, *_ENVOY}
+        for peer in _others(bursts)
         for name in (_OURS[0], _ENVOY[0])
     ]
+
+
+def _others(bursts: dict[str, list[Burst]]) -> list[str]:
+    return [name for name in bursts if name not in (*_OURS, *_ENVOY)]
 
 
 def _rate(bursts: dict[str, list[Burst]], count: int, peer: str, name: str, goal: float) -> Ratio:

@@ -1,32 +1,43 @@
 """Where the microseconds of a request go in our own code: `python -m benchmarks.parts`.
 
 Each part is called again and again in one thread without a network; the least CPU time of many
-rounds counts, since all else is noise. What grpcio takes around them is the echo's cost.
+rounds counts, since all else is noise. What grpcio takes around them is the echo's cost; around the
+last one it is Envoy, pyvoy and the threads that wake each other.
 """
 
 import argparse
+import asyncio
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from benchmarks.processes import BenchmarkError
 from benchmarks.quick import MODEL, setting_of
 from gurmukhi.command import Parser, run, whole_number
 from gurmukhi.inference import open_inference_grpc_pb2 as inference
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.terminal import format_table
 from gurmukhi.v1 import digits_pb2 as digits
+from server.config import ServerConfig, add_arguments
 from server.digit_service import DigitService
+from server.envoy_calls import Event
+from server.envoy_front import EnvoyFront, EnvoyFrontConfig
+from server.grpc_wire import frame
 from server.inference_input import read_images
 from server.inference_output import respond, wanted_outputs
 from server.metrics import ServerMetrics
 from server.model import load_model
+from server.policy import Candidate
 from server.predictor import Predictor
+from server.process import ServingProcess
 from server.repository import Catalogue, Repository
+from server.worker import RemoteControl
 
 _CALLS: Final = 200  # in a round: long enough for the clock, short enough to be undisturbed
 
@@ -98,7 +109,51 @@ def _parts(bundle: Path) -> dict[str, Callable[[], Any]]:
         "respond": lambda: respond(request, model, prediction, wanted, ()),
         "serialize (protobuf)": response.SerializeToString,
         "Classify, all of it": lambda: service.classify(picture, call).SerializeToString(),
+        "ModelInfer by Envoy's events, all of it": _by_events(bundle, body),
     }
+
+
+def _by_events(bundle: Path, body: bytes) -> Callable[[], object]:
+    """A call of the Envoy front as pyvoy makes it, with nobody at its other end."""
+    parser = Parser("benchmarks.parts", "", ())
+    add_arguments(parser, {})
+    flags = ["--models", str(bundle.parent.parent), "--front", "envoy", "-q"]
+    config = ServerConfig.from_arguments(parser, parser.parse_args(flags))
+    front = EnvoyFrontConfig(config.max_message_bytes, config.compression)
+    process = ServingProcess(
+        config,
+        CollectorRegistry(),
+        RemoteControl(Pipe()[0]),  # nobody loads or unloads here
+        lambda parts: EnvoyFront(front, parts, lambda: None, lambda: None),
+    )
+    wanted = {MODEL: Candidate.of(bundle)}
+    process.replica.commit(wanted, process.replica.prepare(wanted))
+    process.start()
+    loop = asyncio.new_event_loop()
+    scope: Event = {
+        "type": "http",
+        "method": "POST",
+        "raw_path": b"/inference.GRPCInferenceService/ModelInfer",
+        "query_string": b"",
+        "client": ("127.0.0.1", 5),
+        "headers": [(b"content-type", b"application/grpc"), (b"te", b"trailers")],
+    }
+
+    async def receive() -> Event:
+        return {"type": "http.request", "body": frame(body), "more_body": False}
+
+    async def send(event: Event) -> None:
+        sent.append(event)
+
+    def call() -> None:
+        sent.clear()
+        loop.run_until_complete(process.front(scope, receive, send))
+
+    sent: list[Event] = []
+    call()
+    if sent[-1]["headers"] != [(b"grpc-status", b"0")]:
+        raise BenchmarkError(f"the call ended with {sent[-1]['headers']}")
+    return call
 
 
 def _microseconds(part: Callable[[], Any], rounds: int) -> float:

@@ -253,6 +253,14 @@ def echo_floor(setting: Setting) -> Iterator[ServerProcess]:
 
 
 @contextmanager
+def envoy_floor(setting: Setting) -> Iterator[ServerProcess]:
+    """The bare handler in Envoy, on the CPU that our server has."""
+    command = [sys.executable, "-m", "benchmarks.envoy_floor", str(setting.graph.absolute())]
+    with running("bare handler", command, r"port (\d+)", cpus=setting.cpus) as server:
+        yield server
+
+
+@contextmanager
 def _graph(setting: Setting) -> Iterator["subprocess.Popen[str]"]:
     cpus = setting.cpus
     with subprocess.Popen(  # noqa: S603 - our own command

@@ -52,14 +52,22 @@ class EnvoyMissing(GurmukhiError):  # noqa: N818 - says what is missing
 
 
 def bootstrap(
-    config: ServerConfig, port: int, admin: Path, secrets: Secrets | None
+    config: ServerConfig,
+    port: int,
+    admin: Path,
+    secrets: Secrets | None,
+    *,
+    application: str = APPLICATION,
 ) -> dict[str, Any]:
-    """The configuration of one worker; `admin` is a socket that its own user alone can reach."""
+    """The configuration of one worker; `admin` is a socket that its own user alone can reach.
+
+    `application` is what answers, as module:name.
+    """
     chain: dict[str, Any] = {
         "filters": [
             {
                 "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": _manager(config),
+                "typed_config": _manager(config, application),
             }
         ]
     }
@@ -104,7 +112,7 @@ def _numeric(host: str) -> str:
     return str(found[0][4][0])
 
 
-def _manager(config: ServerConfig) -> dict[str, Any]:
+def _manager(config: ServerConfig, application: str) -> dict[str, Any]:
     connection: dict[str, Any] = {"idle_timeout": "0s", "max_stream_duration": "0s"}
     if config.max_connection_age_seconds:
         connection["max_connection_duration"] = f"{config.max_connection_age_seconds:.3f}s"
@@ -141,7 +149,7 @@ def _manager(config: ServerConfig) -> dict[str, Any]:
                         "@type": _STRING,
                         "value": json.dumps(
                             {
-                                "app": APPLICATION,
+                                "app": application,
                                 "interface": "asgi",
                                 "root_path": "",
                                 "lifespan": True,

@@ -47,6 +47,7 @@ def ten(models: Path, tmp_path: Path) -> Path:
     return repository
 
 
+@pytest.mark.usefixtures("front")
 def test_ten_models_on_two_replicas_pass_every_check_within_a_minute(
     ten: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ SECRET = "open-sesame-of-the-first"  # noqa: S105 - of this test
 GUESS = "guess-of-a-stranger"
 
 
+@pytest.mark.usefixtures("front")
 @pytest.mark.parametrize("log_format", ["json", "text"])
 def test_tokens_are_seen_nowhere(
     models: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], log_format: str
