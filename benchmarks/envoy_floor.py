@@ -1,8 +1,8 @@
 """The floor of the Envoy front: a bare handler in Envoy, with the same graph.
 
-It reads a request, runs the graph and answers; it checks nothing, counts nothing, knows no deadline
-and one model. What our front takes beside it is the service; what it takes itself is Envoy, pyvoy, the
-threads that wake one another, and the graph. `python -m benchmarks.envoy_floor GRAPH`.
+It reads a request, runs the graph and answers; it checks nothing, counts nothing, and knows neither
+deadlines nor versions. What our front takes beside it is the service; what it takes is Envoy,
+pyvoy, threads that wake one another, and the graph. `python -m benchmarks.envoy_floor GRAPH`.
 """
 
 import json

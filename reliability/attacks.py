@@ -1,7 +1,8 @@
 """Abuse of a port by raw connections; each attack counts its cases until its time is up.
 
-An attack sends 50 bursts a second at most. One without such a limit is a flood of work, and takes
-its share of the processor from anybody, whatever it sends.
+An attack sends 50 bursts a second at most, and one of calls leaves the server three quarters of its
+time. One without such a limit is a flood of work, and takes its share of the processor from
+anybody, whatever it sends.
 """
 
 import gzip
@@ -10,19 +11,24 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Final
+
+import grpc
 
 from reliability import frames
 
 Attack = Callable[[tuple[str, int], float], int]
 
 _CLASSIFY: Final = b"/gurmukhi.v1.DigitService/Classify"
+_LISTING: Final = b"/gurmukhi.v1.DigitService/ListModels"
 _CHECK: Final = b"/grpc.health.v1.Health/Check"
 _OPENING: Final = frames.PREFACE + frames.settings()
 _TIMEOUT_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.02  # between two bursts
+_REST: Final = 3.0  # times as long as a burst of calls took
+_SERVED_SECONDS: Final = 20.0
 
 
 def _connect(address: tuple[str, int]) -> socket.socket:
@@ -46,6 +52,22 @@ def _repeat(seconds: float, once: Callable[[random.Random], int]) -> int:
             cases += once(rng)
         time.sleep(_PAUSE_SECONDS)
     return cases
+
+
+@contextmanager
+def _resting(address: tuple[str, int]) -> Iterator[Callable[[], None]]:
+    """What waits until the server has come to what was sent, and then a few times as long."""
+    with grpc.insecure_channel("{}:{}".format(*address)) as channel:
+        ask: Any = channel.unary_unary(_LISTING.decode(), None, None)
+        began = time.monotonic()
+
+        def rest() -> None:
+            nonlocal began
+            ask.future(b"", timeout=_SERVED_SECONDS).code()
+            time.sleep(_REST * (time.monotonic() - began))
+            began = time.monotonic()
+
+        yield rest
 
 
 def garbage(address: tuple[str, int], seconds: float) -> int:
@@ -95,18 +117,20 @@ def spoiled_calls(address: tuple[str, int], seconds: float) -> int:
 
 def rapid_reset(address: tuple[str, int], seconds: float) -> int:
     """Streams that are begun and reset at once (CVE-2023-44487)."""
+    with _resting(address) as rest:
 
-    def once(rng: random.Random) -> int:
-        with _connect(address) as connection:
-            connection.sendall(_OPENING)
-            burst = b"".join(
-                frames.headers(stream, frames.call_fields(_CLASSIFY)) + frames.reset(stream)
-                for stream in range(1, 200, 2)
-            )
-            connection.sendall(burst)
-        return 100
+        def once(rng: random.Random) -> int:
+            with _connect(address) as connection:
+                connection.sendall(_OPENING)
+                burst = b"".join(
+                    frames.headers(stream, frames.call_fields(_CLASSIFY)) + frames.reset(stream)
+                    for stream in range(1, 200, 2)
+                )
+                connection.sendall(burst)
+            rest()
+            return 100
 
-    return _repeat(seconds, once)
+        return _repeat(seconds, once)
 
 
 def endless_headers(address: tuple[str, int], seconds: float) -> int:
@@ -204,18 +228,20 @@ def control_characters(address: tuple[str, int], seconds: float) -> int:
 
 def half_open_calls(address: tuple[str, int], seconds: float) -> int:
     """A thousand calls of ten connections that send headers and no message."""
+    with _resting(address) as rest:
 
-    def once(rng: random.Random) -> int:
-        with ExitStack() as held:
-            for _ in range(10):
-                connection = held.enter_context(_connect(address))
-                path = rng.choice([_CLASSIFY, _CHECK])
-                calls = (frames.headers(1 + 2 * i, frames.call_fields(path)) for i in range(100))
-                connection.sendall(_OPENING + b"".join(calls))
-            time.sleep(min(0.5, seconds))
-        return 1000
+        def once(rng: random.Random) -> int:
+            with ExitStack() as held:
+                for _ in range(10):
+                    connection = held.enter_context(_connect(address))
+                    fields = frames.call_fields(rng.choice([_CLASSIFY, _CHECK]))
+                    calls = (frames.headers(1 + 2 * i, fields) for i in range(100))
+                    connection.sendall(_OPENING + b"".join(calls))
+                rest()
+            rest()
+            return 1000
 
-    return _repeat(seconds, once)
+        return _repeat(seconds, once)
 
 
 def slow_senders(address: tuple[str, int], seconds: float) -> int:
@@ -247,20 +273,21 @@ def idle_connections(address: tuple[str, int], seconds: float) -> int:
 
 def unread_answers(address: tuple[str, int], seconds: float) -> int:
     """Callers who ask and never read: their window is 0, or their socket is full."""
-    listing = b"/gurmukhi.v1.DigitService/ListModels"
+    with _resting(address) as rest:
 
-    def once(rng: random.Random) -> int:
-        with ExitStack() as held:
-            for _ in range(20):
-                connection = held.enter_context(_connect(address))
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                opening = frames.PREFACE + frames.settings([(4, rng.choice([0, 1 << 30]))])
-                calls = b"".join(frames.call(1 + 2 * i, listing, b"") for i in range(50))
-                connection.sendall(opening + calls)
-            time.sleep(min(0.5, seconds))
-        return 1000
+        def once(rng: random.Random) -> int:
+            with ExitStack() as held:
+                for _ in range(20):
+                    connection = held.enter_context(_connect(address))
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                    opening = frames.PREFACE + frames.settings([(4, rng.choice([0, 1 << 30]))])
+                    calls = b"".join(frames.call(1 + 2 * i, _LISTING, b"") for i in range(50))
+                    connection.sendall(opening + calls)
+                rest()
+            rest()
+            return 1000
 
-    return _repeat(seconds, once)
+        return _repeat(seconds, once)
 
 
 def torn_connections(address: tuple[str, int], seconds: float) -> int:

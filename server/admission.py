@@ -83,7 +83,11 @@ class PendingCall(ABC):
 
     @abstractmethod
     def admit(self) -> "CallPool":
-        """Called when its message has come, or never will: the pool that it is to run on."""
+        """Called when its message has come: the pool that it is to run on."""
+
+    @abstractmethod
+    def dismiss(self) -> "CallPool":
+        """Called when it has ended without its message: the pool that it is to end on."""
 
     @abstractmethod
     def refuse(self, error: ServiceError) -> "CallPool":
@@ -212,9 +216,11 @@ class CallPool(ThreadPoolExecutor):
                 pool = call.admit()  # elsewhere where it is refused
                 pool.put(Answer(event, state, message, call.steps, call.end))
                 return
-            # Where there is none, grpcio's own way to wait ends the call as it should.
+            # Where there is none, grpcio's own way to wait ends the call as it should. That takes
+            # no place: else calls that are reset at once would keep out those that ask something.
+            pool = call.dismiss() if message is None else call.admit()
             wait = await_message if message is None else lambda: message
-            call.admit().run(_run, call, event, fn, (handler, event, state, behavior, wait, *rest))
+            pool.run(_run, call, event, fn, (handler, event, state, behavior, wait, *rest))
 
         def give_up(error: ServiceError) -> None:
             pool = call.refuse(error)

@@ -40,6 +40,9 @@ _OK: Final[Event] = {
 _CLOCK_SECONDS: Final = 0.05
 _ROUNDING: Final = 0.1
 _FOR_EVER: Final = 1e7  # seconds
+# Between two looks whether a caller is still there.
+_FIRST_PAUSE_SECONDS: Final = 0.02
+_LONGEST_PAUSE_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -130,20 +133,26 @@ class EnvoyCall:
         error = DeadlinePassed("the deadline passed")
         return asyncio.get_running_loop().call_later(left, tell, error)
 
-    def when_gone(self, tell: Callable[[ServiceError], object]) -> None:
+    def when_gone(
+        self, tell: Callable[[ServiceError], object], pause: float = _FIRST_PAUSE_SECONDS
+    ) -> None:
         """Have something told when the caller goes; called when the messages have come.
 
-        What waits for that is never cancelled: pyvoy ends it itself, with the call.
+        pyvoy tells of the end of the messages again and again, at once, whoever is there: so it is
+        asked ever more rarely. What waits for that is never cancelled: pyvoy ends it itself.
         """
+        if self.is_counted:
+            return
 
         def look(waiting: "asyncio.Future[Event]") -> None:
-            if waiting.cancelled() or waiting.exception():
+            if waiting.cancelled() or waiting.exception() or self.is_counted:
                 return
-            if waiting.result()["type"] == "http.request":  # the end of the messages, once more
-                self.when_gone(tell)
-            elif not self.is_counted:
+            if waiting.result()["type"] != "http.request":
                 self.has_gone = True
                 tell(CallerGone("the caller has gone"))
+                return
+            longer = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            asyncio.get_running_loop().call_later(pause, self.when_gone, tell, longer)
 
         asyncio.ensure_future(self._receive()).add_done_callback(look)
 

@@ -6,7 +6,7 @@ Each is a call like any other, but for what its body is made of.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ from server.routes import Desk, Route
 from server.web import Endpoint, HttpRequest, HttpResponse, is_compressed, unpack
 
 _OK: Final = status_headers(0)
-_LOOKS: Final = 2
 # Three images in JSON, 100 µs each; more is read and written where it keeps nobody waiting.
 _BRIEF_BYTES: Final = 16384
 
@@ -70,23 +69,15 @@ def adding(send: Send, headers: Iterable[tuple[str, str]]) -> Send:
 class _BodyCall(EnvoyCall):
     """A call whose one message is its whole body."""
 
-    __slots__ = ("_fields", "_has_message", "_limit", "_looks")
+    __slots__ = ("_fields", "_has_message", "_limit")
 
     def __init__(
         self, route: Route, desk: Desk, scope: Event, receive: Receive, send: Send
     ) -> None:
         super().__init__(route, desk, scope, receive, send)
         self._limit = 0
-        self._looks = _LOOKS
         self._has_message = False
         self._fields = dict(self.invocation_metadata())
-
-    def when_gone(self, tell: Callable[[ServiceError], object]) -> None:
-        # pyvoy tells of the end of a body once more, and of one that is empty again and again, at
-        # once: asked for ever it would keep the loop busy.
-        self._looks -= 1
-        if self._looks >= 0:
-            super().when_gone(tell)
 
     async def _body(self) -> bytes:
         """All of the body; raises MessageTooLarge before more than the limit is kept."""

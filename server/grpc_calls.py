@@ -81,7 +81,7 @@ class Call(PendingCall):
         return not self._context.is_active()
 
     def admit(self) -> CallPool:
-        """Take a place in the queue, now that the message has come."""
+        """Take a place in the queue."""
         self._came = time.perf_counter()
         if self._room:
             try:
@@ -90,6 +90,11 @@ class Call(PendingCall):
                 return self.refuse(error)
             self._holds_place = True
         return self.experimental_thread_pool
+
+    def dismiss(self) -> CallPool:
+        """Take none: nobody waits for an answer."""
+        self._came = time.perf_counter()
+        return self._desk.refusal_pool
 
     def refuse(self, error: ServiceError) -> CallPool:
         """Have the handler end the call with an error."""
