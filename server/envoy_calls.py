@@ -16,7 +16,7 @@ from server.envoy_bootstrap import ARRIVAL_HEADER
 from server.errors import CallerGone, DeadlinePassed, ServiceError
 from server.grpc_status import code_of, status_of
 from server.grpc_wire import STATUS_DETAILS, Frames, Headers, frame, read_timeout, status_headers
-from server.routes import Desk, Route
+from server.routes import Desk, Route, goes_for_deadline
 
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -35,10 +35,6 @@ _OK: Final[Event] = {
     "more_trailers": False,
 }
 
-# A call that its caller's own queue holds back comes to Envoy when part of its time is over, and
-# gRPC rounds a time-out up by a tenth at most. Who goes shortly before the deadline goes for it.
-_CLOCK_SECONDS: Final = 0.05
-_ROUNDING: Final = 0.1
 _FOR_EVER: Final = 1e7  # seconds
 # Between two looks whether a caller is still there.
 _FIRST_PAUSE_SECONDS: Final = 0.02
@@ -214,9 +210,8 @@ class EnvoyCall:
         """Whether the deadline has passed for the caller, whose clock began before ours."""
         if self.deadline is None:
             return False
-        left = self.deadline - time.monotonic()
         waited = time.perf_counter() - self.arrived
-        return left <= _CLOCK_SECONDS + _ROUNDING * waited
+        return goes_for_deadline(self.deadline - time.monotonic(), waited)
 
     def record(self, code: grpc.StatusCode) -> None:
         """Count the call's outcome, once."""

@@ -15,7 +15,7 @@ from server.admission import CallPool, PendingCall, Room
 from server.errors import Overloaded, ServiceError
 from server.grpc_messages import Messages
 from server.grpc_status import code_of, status_of
-from server.routes import DROPPED, Desk, Route
+from server.routes import DROPPED, Desk, Route, goes_for_deadline
 from server.service import ensure_awaited
 from server.steps import Steps, walk
 
@@ -108,7 +108,8 @@ class Call(PendingCall):
         if self._room and self._holds_place:
             self._room.leave()
         if self._context is None:
-            late = rpc_event.call_details.deadline <= time.time()
+            left = rpc_event.call_details.deadline - time.time()
+            late = goes_for_deadline(left, time.perf_counter() - self.arrived)
             if not self._refusal:
                 self._desk.count_rejection("deadline" if late else "cancelled")
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED

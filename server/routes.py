@@ -23,7 +23,16 @@ DROPPED: Final[dict[type[ServiceError], str]] = {
     DeadlinePassed: "deadline",
     CallerGone: "cancelled",
 }
+# A call that its caller's own queue holds back comes when part of its time is over, and gRPC
+# rounds a time-out up by a tenth at most. Who goes shortly before the deadline goes for it.
+_CLOCK_SECONDS: Final = 0.05
+_ROUNDING: Final = 0.1
 UNKNOWN: Final = "unknown"  # in place of a method's name that a client made up
+
+
+def goes_for_deadline(left: float, waited: float) -> bool:
+    """Whether a caller who went with so many seconds left, after so many, went for its deadline."""
+    return left <= _CLOCK_SECONDS + _ROUNDING * waited
 
 
 class Countable(Protocol):

@@ -67,6 +67,21 @@ def test_calls_without_a_message_hold_no_thread_and_no_place(models: Path, path:
         assert next(health.Watch(request, timeout=10)).status
 
 
+def test_calls_that_are_reset_at_once_take_no_place(models: Path) -> None:
+    burst = b"".join(
+        frames.headers(stream, frames.call_fields(CLASSIFY)) + frames.reset(stream)
+        for stream in range(1, 400, 2)
+    )
+    with (
+        serving(models, "--threads", "1", "--queue", "0") as running,
+        DigitClient(running.target, timeout_seconds=10, retries=False) as client,
+    ):
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", running.grpc_port)) as connection:
+                connection.sendall(frames.PREFACE + frames.settings() + burst)
+                assert client.classify(IMAGES[0]).digit in range(10)
+
+
 def test_a_message_that_comes_late_is_answered(models: Path) -> None:
     request = pb.ClassifyRequest(image=pb.Image(pixels=IMAGES[0].tobytes())).SerializeToString()
     with serving(models) as running, begun(running, CLASSIFY, 1) as connection:

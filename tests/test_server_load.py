@@ -267,18 +267,21 @@ def reload_under_load(models: Path, folder: Path, requests: int, *flags: str) ->
             spare.rename(newest)
             swaps += 1
             time.sleep(0.5)
-            if handled_ok(running) >= requests:
+            if handled_ok(running) >= requests and loaded(running) >= 3:
                 break
+        assert loaded(running) >= 3
         codes = callers.stop()
         for client in clients:
             client.close()
-        loads = sum(
-            value
-            for (name, labels), value in scrape(running).items()
-            if name == "gurmukhi_model_loads_total" and ("outcome", "loaded") in labels
-        )
-        assert loads >= 3
     return codes
+
+
+def loaded(running: RunningServer) -> float:
+    return sum(
+        value
+        for (name, labels), value in scrape(running).items()
+        if name == "gurmukhi_model_loads_total" and ("outcome", "loaded") in labels
+    )
 
 
 def handled_ok(running: RunningServer) -> float:
