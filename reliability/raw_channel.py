@@ -75,13 +75,13 @@ class _Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._write(frames.PREFACE, frames.settings([(_INITIAL_WINDOW_SIZE, _MOST)]))
         self._write(frames.window_update(0, _MOST - _FIRST_WINDOW))
-        self._pending: dict[int, tuple[Question, list[bytes]]] = {}
+        # By stream, the oldest first: what was asked, when, and what has come of the answer.
+        self._pending: dict[int, tuple[Question, float, list[bytes]]] = {}
         self._next = 1
         self._credit = _FIRST_WINDOW  # bytes that the server takes in at present
         self._taken = 0  # bytes since the window was opened again
         self._unread = b""
         self._is_ending = False
-        self._heard = time.monotonic()
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -95,18 +95,17 @@ class _Connection:
         return self._is_ending and not self._pending
 
     def is_stuck(self) -> bool:
-        return bool(self._pending) and time.monotonic() - self._heard > _SILENCE_SECONDS
+        """Whether the oldest call has waited for too long."""
+        oldest = next(iter(self._pending.values()), None)
+        return oldest is not None and time.monotonic() - oldest[1] > _SILENCE_SECONDS
 
     def fill(self, window: int, choose: Callable[[], Question]) -> None:
         """Begin calls until there are as many as there may be."""
         out = []
-        while len(self._pending) < window and self._credit > _FIRST_WINDOW // 2:
-            if self._is_ending:
-                break
+        may_begin = 0 if self._is_ending else window
+        while len(self._pending) < may_begin and self._credit > _FIRST_WINDOW // 2:
             question = choose()
-            if not self._pending:
-                self._heard = time.monotonic()
-            self._pending[self._next] = (question, [])
+            self._pending[self._next] = (question, time.monotonic(), [])
             out.append(_encode(question, self._next))
             self._credit -= len(question.message) + _PREFIX_BYTES
             self._next += 2
@@ -117,7 +116,6 @@ class _Connection:
         data = self._socket.recv(_READ_BYTES)
         if not data:
             raise ConnectionError("the server has closed a connection")
-        self._heard = time.monotonic()
         data, at, answers = self._unread + data, 0, []
         while len(data) - at >= frames.HEADER_BYTES:
             length = int.from_bytes(data[at : at + 3], "big")
@@ -128,7 +126,7 @@ class _Connection:
             payload = data[at + frames.HEADER_BYTES : end]
             at = end
             if kind == frames.DATA and stream in self._pending:
-                self._pending[stream][1].append(payload)
+                self._pending[stream][2].append(payload)
                 self._taken += length
             elif kind in (frames.SETTINGS, frames.PING) and not flags & frames.ACK:
                 answer = payload if kind == frames.PING else b""
@@ -139,7 +137,7 @@ class _Connection:
                 self._is_ending = True
             is_end = kind in (frames.DATA, frames.HEADERS) and flags & frames.END_STREAM
             if (is_end or kind == frames.RST_STREAM) and stream in self._pending:
-                question, parts = self._pending.pop(stream)
+                question, _, parts = self._pending.pop(stream)
                 answers.append((question, b"".join(parts)[_PREFIX_BYTES:]))
         self._unread = data[at:]
         if self._taken > _REFILL:
