@@ -15,10 +15,11 @@ from evaluator.settings import Settings
 from evaluator.stream import Stream, Tally
 from evaluator.target import Target
 from gurmukhi.audit import measure_leakage
-from gurmukhi.bundle import Bundle, DataOrigin, Manifest, find_bundles, read_bundle
+from gurmukhi.bundle import Bundle, find_bundles, read_bundle
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError, DataError
 from gurmukhi.evaluation import Evaluation
+from gurmukhi.manifest import DataOrigin, Manifest
 from gurmukhi.sources import Source
 
 if TYPE_CHECKING:

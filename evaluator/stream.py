@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.folder import count_pictures, holds_classes, read_pictures
-from gurmukhi.bundle import DataOrigin
 from gurmukhi.dataset import holds_split
 from gurmukhi.labels import CLASS_COUNT
+from gurmukhi.manifest import DataOrigin
 from gurmukhi.synthetic import synthetic_digits
 
 # A seed of its own: 1 to 4 draw what models are fitted and proven on.

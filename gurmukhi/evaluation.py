@@ -7,9 +7,10 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gurmukhi.bundle import EVALUATION, Bundle
+from gurmukhi.bundle import Bundle
 from gurmukhi.errors import BundleError
 from gurmukhi.labels import CLASS_COUNT
+from gurmukhi.manifest import EVALUATION
 from gurmukhi.metrics import accuracy, class_wise_accuracy, confusion_matrix
 
 FORMAT_VERSION: Final = 1

@@ -22,18 +22,12 @@ from google.protobuf.message import DecodeError
 
 from evaluator.baseline import Baseline
 from evaluator.nights import history
-from gurmukhi.bundle import (
-    EVALUATION,
-    GOLDEN,
-    MANIFEST,
-    Bundle,
-    find_bundles,
-    read_bundle,
-)
+from gurmukhi.bundle import Bundle, find_bundles, read_bundle
 from gurmukhi.errors import BundleError, DataError, ImageError, TensorError
 from gurmukhi.evaluation import Evaluation
 from gurmukhi.image import INK, PAPER, SIDE, decode, fit_frame
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from gurmukhi.manifest import EVALUATION, GOLDEN, MANIFEST
 from gurmukhi.tensor import from_contents, from_raw, to_contents, to_raw
 from server.errors import InvalidRequest
 from server.inference_input import read_images

@@ -12,7 +12,11 @@ import numpy as np
 from PIL import Image
 
 from evaluator.history import append_run
-from gurmukhi.bundle import (
+from gurmukhi.bundle import publishing, write_manifest
+from gurmukhi.evaluation import Evaluation
+from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from gurmukhi.labels import GLYPHS
+from gurmukhi.manifest import (
     CARD,
     EVALUATION,
     GOLDEN,
@@ -21,12 +25,7 @@ from gurmukhi.bundle import (
     DataOrigin,
     Manifest,
     TensorSpec,
-    publishing,
-    write_manifest,
 )
-from gurmukhi.evaluation import Evaluation
-from gurmukhi.inference import open_inference_grpc_pb2 as pb
-from gurmukhi.labels import GLYPHS
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.tensor import to_contents, to_raw
 

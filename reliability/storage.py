@@ -22,8 +22,9 @@ import numpy as np
 from evaluator.files import write_whole
 from evaluator.history import append_run, read_runs
 from evaluator.push import push_metrics
-from gurmukhi.bundle import FILES, MANIFEST, find_bundles, read_bundle
+from gurmukhi.bundle import find_bundles, read_bundle
 from gurmukhi.errors import BundleError, GurmukhiError
+from gurmukhi.manifest import FILES, MANIFEST
 from gurmukhi.synthetic import synthetic_digits
 from reliability.crashes import calling
 from reliability.figures import Figure

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import gurmukhi
-from gurmukhi.bundle import TensorSpec
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from gurmukhi.manifest import TensorSpec
 from server.errors import InvalidRequest, NotFound
 from server.inference_input import ALSO_ACCEPTED, read_images, takes_long
 from server.inference_output import respond, wanted_outputs

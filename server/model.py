@@ -8,9 +8,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from gurmukhi.bundle import MODEL, Bundle, Manifest, read_bundle
+from gurmukhi.bundle import Bundle, read_bundle
 from gurmukhi.errors import BundleError
 from gurmukhi.image import PAPER, SIDE
+from gurmukhi.manifest import MODEL, Manifest
 
 _ERRORS_ONLY: Final = 3
 # A first run of a size may allocate: nobody's request should pay for it.

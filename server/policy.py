@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from gurmukhi.bundle import MANIFEST, find_bundles
+from gurmukhi.bundle import find_bundles
+from gurmukhi.manifest import MANIFEST
 
 _POLICY: Final = re.compile(r"all|latest:[1-9][0-9]*|specific:[1-9][0-9]*(,[1-9][0-9]*)*")
 _LABEL: Final = re.compile(r"([a-z0-9][a-z0-9._-]*):([a-z]+)=([1-9][0-9]*)")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from gurmukhi.bundle import MODEL, TensorSpec
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
+from gurmukhi.manifest import MODEL, TensorSpec
 from server.control import Control
 from server.errors import InvalidRequest, Unsupported
 from server.model import Model

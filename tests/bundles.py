@@ -8,21 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from gurmukhi.bundle import (
+from gurmukhi.bundle import Golden, publishing, write_manifest
+from gurmukhi.evaluation import Evaluation
+from gurmukhi.labels import GLYPHS
+from gurmukhi.manifest import (
     CARD,
     EVALUATION,
     GOLDEN,
     MANIFEST,
     MODEL,
     DataOrigin,
-    Golden,
     Manifest,
     TensorSpec,
-    publishing,
-    write_manifest,
 )
-from gurmukhi.evaluation import Evaluation
-from gurmukhi.labels import GLYPHS
 from gurmukhi.synthetic import synthetic_digits
 
 IMAGES, LABELS = synthetic_digits(20, 55)

@@ -12,19 +12,9 @@ import numpy as np
 import pytest
 from bundles import IMAGES, LABELS, edit_json, manifest_of, reseal, write_bundle, write_golden
 
-from gurmukhi.bundle import (
-    EVALUATION,
-    FILES,
-    GOLDEN,
-    MANIFEST,
-    MODEL,
-    Golden,
-    find_bundles,
-    publishing,
-    read_bundle,
-    write_manifest,
-)
+from gurmukhi.bundle import Golden, find_bundles, publishing, read_bundle, write_manifest
 from gurmukhi.errors import BundleError
+from gurmukhi.manifest import EVALUATION, FILES, GOLDEN, MANIFEST, MODEL
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from bundles import edit_json, evaluation_of, reseal, write_bundle
 
-from gurmukhi.bundle import EVALUATION, read_bundle
+from gurmukhi.bundle import read_bundle
 from gurmukhi.errors import BundleError
 from gurmukhi.evaluation import Evaluation
+from gurmukhi.manifest import EVALUATION
 
 
 @pytest.fixture

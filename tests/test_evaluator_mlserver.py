@@ -18,8 +18,8 @@ import pytest
 
 from evaluator.__main__ import main
 from evaluator.target import Target
-from gurmukhi.bundle import MODEL
 from gurmukhi.errors import CallError
+from gurmukhi.manifest import MODEL
 
 pytestmark = [
     pytest.mark.slow,

@@ -11,7 +11,8 @@ from conftest import RunningServer, serving
 
 from evaluator.__main__ import main
 from evaluator.run import CHECKS
-from gurmukhi.bundle import EVALUATION, MANIFEST, MODEL, read_bundle, write_manifest
+from gurmukhi.bundle import read_bundle, write_manifest
+from gurmukhi.manifest import EVALUATION, MANIFEST, MODEL
 
 pytestmark = pytest.mark.slow  # fits five models first
 

@@ -24,8 +24,9 @@ from wrong_servers import (
 )
 
 from evaluator.__main__ import main
-from gurmukhi.bundle import EVALUATION, MANIFEST, MODEL, read_bundle
+from gurmukhi.bundle import read_bundle
 from gurmukhi.evaluation import Evaluation
+from gurmukhi.manifest import EVALUATION, MANIFEST, MODEL
 
 __all__ = ["_interruptible", "evaluate", "models", "report"]  # fixtures
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_command
 
-from gurmukhi.bundle import CARD, FILES, GOLDEN, find_bundles, read_bundle
+from gurmukhi.bundle import find_bundles, read_bundle
 from gurmukhi.evaluation import Evaluation
 from gurmukhi.labels import GLYPHS
+from gurmukhi.manifest import CARD, FILES, GOLDEN
 from gurmukhi.metrics import class_wise_accuracy
 from gurmukhi.sources import SyntheticSource
 from trainer.__main__ import main

@@ -14,8 +14,8 @@ import pytest
 from conftest import ROOT
 from onnx import TensorProto, helper
 
-from gurmukhi.bundle import TensorSpec
 from gurmukhi.dataset import make_split
+from gurmukhi.manifest import TensorSpec
 from gurmukhi.synthetic import synthetic_digits
 from trainer.graph import finish_graph, opset_of, tensor_specs
 from trainer.mlp import MLPConfig

@@ -11,7 +11,8 @@ import onnx
 import pytest
 from bundles import manifest_of, write_bundle
 
-from gurmukhi.bundle import MANIFEST, MODEL, TensorSpec, find_bundles, read_bundle, write_manifest
+from gurmukhi.bundle import find_bundles, read_bundle, write_manifest
+from gurmukhi.manifest import MANIFEST, MODEL, TensorSpec
 from trainer.graph import opset_of
 from trainer.triton import CONFIG, write_triton_config
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gurmukhi import bundle as bundles
 from gurmukhi import image as picture
+from gurmukhi import manifest as manifests
 from gurmukhi.dataset import Split
 from gurmukhi.errors import ImageError, TensorError
 from gurmukhi.evaluation import Evaluation
@@ -81,10 +82,10 @@ def write_bundle(repository: Path, name: str = "mean", version: int = 1) -> Path
     digits, scores, _ = nearest_mean(split.images)
     evaluation = Evaluation(name, version, split.sha256, split.names, split.labels, digits, scores)
     with bundles.publishing(repository, name, version) as folder:
-        (folder / bundles.MODEL).write_bytes(MODEL_FILE)
-        (folder / bundles.EVALUATION).write_text(evaluation.to_json(), encoding="utf-8")
-        np.savez(folder / bundles.GOLDEN, images=split.images, digits=digits, scores=scores)
-        (folder / bundles.CARD).write_text(f"# {name}\n", encoding="utf-8")
+        (folder / manifests.MODEL).write_bytes(MODEL_FILE)
+        (folder / manifests.EVALUATION).write_text(evaluation.to_json(), encoding="utf-8")
+        np.savez(folder / manifests.GOLDEN, images=split.images, digits=digits, scores=scores)
+        (folder / manifests.CARD).write_text(f"# {name}\n", encoding="utf-8")
         write_manifest(folder, name, version)
     return repository / name / str(version)
 
@@ -92,13 +93,13 @@ def write_bundle(repository: Path, name: str = "mean", version: int = 1) -> Path
 def write_manifest(folder: Path, name: str = "mean", version: int = 1) -> None:
     """Write the manifest that goes with the files as they are now."""
     split = the_split()
-    manifest = bundles.Manifest(
+    manifest = manifests.Manifest(
         name=name,
         version=version,
-        inputs=(bundles.TensorSpec("pixels", "UINT8", (-1, 32, 32)),),
-        outputs=(bundles.TensorSpec("digit", "INT64", (-1,)),),
+        inputs=(manifests.TensorSpec("pixels", "UINT8", (-1, 32, 32)),),
+        outputs=(manifests.TensorSpec("digit", "INT64", (-1,)),),
         labels=GLYPHS,
-        data=bundles.DataOrigin("synthetic", split.sha256, IMAGES, split.sha256, IMAGES),
+        data=manifests.DataOrigin("synthetic", split.sha256, IMAGES, split.sha256, IMAGES),
         seed=0,
         hyperparameters={},
         selection={},

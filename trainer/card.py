@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gurmukhi.audit import NEAR_PIXELS, Leakage
-from gurmukhi.bundle import Manifest
 from gurmukhi.evaluation import Evaluation
 from gurmukhi.labels import GLYPHS
+from gurmukhi.manifest import Manifest
 from gurmukhi.metrics import class_wise_accuracy, mcnemar_exact, wilson_interval
 
 _SOURCES: Final = {

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gurmukhi.audit import measure_leakage
-from gurmukhi.bundle import (
-    Golden,
-)
+from gurmukhi.bundle import Golden
 from gurmukhi.command import whole_number
 from gurmukhi.dataset import Split
 from gurmukhi.errors import DataError

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import onnx
 
-from gurmukhi.bundle import TensorSpec
 from gurmukhi.image import SIDE
 from gurmukhi.labels import CLASS_COUNT
+from gurmukhi.manifest import TensorSpec
 
 BATCH: Final = "batch"
 # The newest intermediate representation that goes with opset 21, and that Triton still reads.

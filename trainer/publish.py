@@ -10,20 +10,11 @@ import numpy as np
 import onnx
 
 from gurmukhi.audit import Leakage
-from gurmukhi.bundle import (
-    CARD,
-    EVALUATION,
-    GOLDEN,
-    MODEL,
-    DataOrigin,
-    Golden,
-    Manifest,
-    publishing,
-    write_manifest,
-)
+from gurmukhi.bundle import Golden, publishing, write_manifest
 from gurmukhi.dataset import Split
 from gurmukhi.evaluation import Evaluation
 from gurmukhi.labels import GLYPHS
+from gurmukhi.manifest import CARD, EVALUATION, GOLDEN, MODEL, DataOrigin, Manifest
 from gurmukhi.sources import Source
 from trainer.card import Facts, render_card
 from trainer.graph import opset_of, tensor_specs

@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gurmukhi.bundle import MODEL, Bundle, find_bundles, read_bundle
+from gurmukhi.bundle import Bundle, find_bundles, read_bundle
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError
+from gurmukhi.manifest import MODEL
 from gurmukhi.sources import DATA_HELP, find_source
 from gurmukhi.terminal import format_table, progress
 from trainer.calibration import measure_reliability

@@ -4,8 +4,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from gurmukhi.bundle import Manifest, TensorSpec, find_bundles, read_bundle
+from gurmukhi.bundle import find_bundles, read_bundle
 from gurmukhi.errors import BundleError
+from gurmukhi.manifest import Manifest, TensorSpec
 
 CONFIG: Final = "config.pbtxt"
 
