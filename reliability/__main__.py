@@ -98,6 +98,7 @@ def _run_trials(parser: Parser, flags: argparse.Namespace) -> int:
     write_whole(flags.out / "figures.md", table(figures))
     if flags.page:
         put_into_page(_PAGE, figures, _occasion())
+        write_whole(_PAGE.with_name("endurance.svg"), (flags.out / "endurance.svg").read_text())
     return int(not all(figure.holds for figure in figures))
 
 
