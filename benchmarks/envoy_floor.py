@@ -7,7 +7,6 @@ pyvoy, threads that wake one another, and the graph. `python -m benchmarks.envoy
 
 import json
 import os
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 
+from benchmarks.processes import free_port
 from gurmukhi.command import Parser
 from gurmukhi.image import SIDE
 from gurmukhi.inference import open_inference_grpc_pb2 as inference
@@ -95,9 +95,7 @@ def main() -> None:
     add_arguments(parser, {})
     flags = ["--models", ".", "--host", "127.0.0.1", "--front", "envoy"]
     config = ServerConfig.from_arguments(parser, parser.parse_args(flags))
-    with socket.socket() as probe:
-        probe.bind((config.host, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     admin = Path(tempfile.gettempdir()) / f"envoy-floor-{os.getpid()}"
     configuration = bootstrap(config, port, admin, None, application="benchmarks.envoy_floor:app")
     path, environment = find_envoy()

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from typing import Final
 import grpc
 import onnxruntime
 
-from benchmarks.processes import BenchmarkError, ServerProcess, answering
+from benchmarks.processes import BenchmarkError, ServerProcess, answering, free_port
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 
 _MODELS: Final = Path(__file__).parent / "peer_models"
@@ -80,7 +79,7 @@ def running_peer(
     peer: Peer, environment: Path, folder: Path, graph: Path
 ) -> Iterator[ServerProcess]:
     """Start a peer and wait until it says that its model is ready."""
-    port = _free_port()
+    port = free_port()
     place = folder / f"{peer.name}-files"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -111,7 +110,7 @@ def is_ready(port: int) -> bool:
 
 
 def _kserve(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
-    flags = [f"--grpc_port={port}", f"--http_port={_free_port()}"]
+    flags = [f"--grpc_port={port}", f"--http_port={free_port()}"]
     script = str(_MODELS / "kserve_server.py")
     return Launch([str(environment / "bin/python"), script, str(graph), *flags], {})
 
@@ -120,8 +119,8 @@ def _mlserver(environment: Path, folder: Path, graph: Path, port: int) -> Launch
     shutil.copy(_MODELS / "mlserver_model.py", folder)
     settings = {
         "grpc_port": port,
-        "http_port": _free_port(),
-        "metrics_port": _free_port(),
+        "http_port": free_port(),
+        "metrics_port": free_port(),
         "parallel_workers": 0,  # in the serving process, which costs a small model least
     }
     model = {
@@ -184,13 +183,6 @@ def _triton_config(graph: Path) -> str:
     )
     head = (_MODELS / "config.pbtxt").read_text()
     return f"{head}output [ {', '.join(lines)} ]\n"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 PEERS: Final = (

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -44,6 +45,14 @@ class ServerProcess:
     def resident_megabytes(self) -> list[float]:
         """Resident memory of each process of the tree, the parent first."""
         return [_resident_megabytes(pid) for pid in _tree(self.process.pid)]
+
+
+def free_port() -> int:
+    """A port that nobody listens on at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -114,7 +114,8 @@ def unread_answers(address: tuple[str, int], seconds: float) -> int:
                 for _ in range(20):
                     connection = held.enter_context(connect(address))
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                    opening = frames.PREFACE + frames.settings([(4, rng.choice([0, 1 << 30]))])
+                    window = (frames.INITIAL_WINDOW_SIZE, rng.choice([0, 1 << 30]))
+                    opening = frames.PREFACE + frames.settings([window])
                     calls = b"".join(frames.call(1 + 2 * i, LISTING, b"") for i in range(50))
                     connection.sendall(opening + calls)
                 rest()

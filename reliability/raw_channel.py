@@ -16,7 +16,6 @@ from reliability.questions import Question
 
 _MOST: Final = 2**31 - 1  # a window's largest size
 _FIRST_WINDOW: Final = 65_535
-_INITIAL_WINDOW_SIZE: Final = 4  # of SETTINGS
 _FRAME_BYTES: Final = 16_384
 _READ_BYTES: Final = 1 << 18
 _REFILL: Final = 1 << 24  # bytes of answers after which the window is opened again
@@ -73,7 +72,7 @@ class _Connection:
         host, _, port = target.rpartition(":")
         self._socket = socket.create_connection((host, int(port)))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._write(frames.PREFACE, frames.settings([(_INITIAL_WINDOW_SIZE, _MOST)]))
+        self._write(frames.PREFACE, frames.settings([(frames.INITIAL_WINDOW_SIZE, _MOST)]))
         self._write(frames.window_update(0, _MOST - _FIRST_WINDOW))
         # By stream, the oldest first: what was asked, when, and what has come of the answer.
         self._pending: dict[int, tuple[Question, float, list[bytes]]] = {}

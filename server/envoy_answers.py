@@ -135,7 +135,7 @@ class Answers:
 
         def give_up(error: ServiceError) -> None:
             loop.call_soon_threadsafe(
-                lambda: loop.call_later(_ON_ITS_WAY_SECONDS, self._give_up, call, error)
+                loop.call_later, _ON_ITS_WAY_SECONDS, self._give_up, call, error
             )
 
         pool.arriving.add(call, give_up)

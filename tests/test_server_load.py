@@ -117,7 +117,7 @@ def test_a_full_queue_fails_no_probe(models: Path) -> None:
             future.cancel()
 
 
-def test_work_that_nobody_waits_for_is_dropped_and_counted(models: Path) -> None:
+def test_work_that_nobody_waits_for_is_dropped_and_counted(models: Path, front: str) -> None:
     with (
         serving(models, "--threads", "1", "--queue", "500") as running,
         grpc.insecure_channel(running.target) as channel,
@@ -145,8 +145,9 @@ def test_work_that_nobody_waits_for_is_dropped_and_counted(models: Path) -> None
         arrived = figures["grpc_server_started_total", key]
         assert arrived >= 40  # some are cancelled before they are sent
         assert sum(handled.values()) == arrived  # each once, whatever became of it
-        # An answer may pass its caller's deadline on the way.
-        assert codes["OK"] <= handled["OK"] <= codes["OK"] + 2
+        # By Envoy an answer may pass its caller's deadline on the way.
+        passing = 0 if front == "grpcio" else 2
+        assert codes["OK"] <= handled["OK"] <= codes["OK"] + passing
         assert handled["OK"] + handled["DEADLINE_EXCEEDED"] == 40
         dropped = sum(
             figures["gurmukhi_rejected_total", frozenset({("reason", reason)})]
