@@ -73,7 +73,6 @@ def _run_trials(parser: Parser, flags: argparse.Namespace) -> int:
     if flags.page and not is_whole:
         parser.error("--page is for a whole run, without --only and --scale")
     began = time.monotonic()
-    models = flags.models or _fitted(flags.out / "models")
     trials: Mapping[str, Callable[[], Iterator[Figure]]] = {
         "storage": lambda: try_storage(models, round(_FLIPS * flags.scale)),
         "readers": lambda: _try_readers(flags.out / "corpus", flags.scale),
@@ -85,6 +84,7 @@ def _run_trials(parser: Parser, flags: argparse.Namespace) -> int:
     }
     if unknown := set(flags.only) - set(trials):
         parser.error(f"--only: no trial {', '.join(unknown)}; there are {', '.join(trials)}")
+    models = flags.models or _fitted(flags.out / "models")
     figures: list[Figure] = []
     for name in flags.only or trials:
         for figure in _to_its_end(name, trials[name]):
