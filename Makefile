@@ -53,7 +53,7 @@ deploy-check: $(INSTALLED)  ## manifests, alerts and dashboard against schemas, 
 	$(BIN)/python deploy/fetch_tools.py
 	GURMUKHI_DEPLOY_CHECK=1 $(BIN)/python -m pytest -q tests/test_deploy_*.py
 
-images:  ## container images of server, evaluator and trainer, built and tried
+images:  ## container images of the server with either front, evaluator and trainer, built and tried
 	./deploy/build-images.sh
 	./deploy/try-images.sh
 

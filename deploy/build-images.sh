@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the images with podman, docker or buildah, whichever is there. Called by `make images`.
 #
-#   TARGETS="server evaluator"   which ones (default: server evaluator trainer)
+#   TARGETS="server evaluator"   which ones (default: server envoy evaluator trainer)
 #   BASE=…                       another base image than the Containerfile's
 #   MOUNTS="/etc/pip.conf …"     what the build sees of this machine, in the same place; not docker's
 #                                (default: pip's configuration and the CAs that are trusted here)
@@ -33,7 +33,7 @@ if [ -z "${BASE:-}" ] && ! "${tool[@]}" pull --quiet "$pinned" >/dev/null 2>&1; 
     "${tool[@]}" inspect --type image "$BASE" >/dev/null 2>&1 || deploy/make-base.sh "$BASE"
 fi
 
-for target in ${TARGETS:-server evaluator trainer}; do
+for target in ${TARGETS:-server envoy evaluator trainer}; do
     echo "── gurmukhi-$target:$version, by $builder${BASE:+ on $BASE}"
     # shellcheck disable=SC2086 # several flags in one variable
     "${tool[@]}" build ${BUILD_FLAGS:-} "${flags[@]}" ${BASE:+--build-arg "BASE=$BASE"} \

@@ -12,7 +12,7 @@ command -v debootstrap >/dev/null || {
 echo "── $1, by debootstrap"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
+debootstrap --variant=minbase --include=python3,python3-venv,libpython3.11,ca-certificates \
     bookworm "$folder/root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$folder/log" || { tail "$folder/log" >&2; exit 1; }
 rm -rf "$folder"/root/var/cache/apt/archives/*.deb "$folder"/root/var/lib/apt/lists/*
 tar -C "$folder/root" -cf "$folder/base.tar" .

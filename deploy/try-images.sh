@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run what build-images.sh built, as Kubernetes would: a root file system that cannot be written,
-# a user without rights. The trainer fits, the server serves, the evaluator replays. The exit code
-# is the evaluator's. Called by `make images`.
+# a user without rights. The trainer fits, the server serves by either front, the evaluator replays.
+# The exit code is the evaluator's. Called by `make images`.
 #
 #   MODELS=…   a model repository to serve; without one the trainer fits one on synthetic digits
 #   DATA=…     the data that it was evaluated on, a folder or synthetic (default: synthetic)
@@ -73,7 +73,8 @@ if [ -d "$data" ]; then
     data_path=/data
 fi
 
-for target in ${TARGETS:-server evaluator trainer}; do
+targets=${TARGETS:-server envoy evaluator trainer}
+for target in $targets; do
     echo "── gurmukhi-$target:$version is sealed"
     (ENTRYPOINT=python run "$target" "$PWD/deploy:/deploy:ro" /deploy/assert_sealed.py)
 done
@@ -85,24 +86,27 @@ if [ -z "${MODELS:-}" ]; then
         --data "${data_path:-$data}" --parity-images 200 --quiet)
 fi
 
-echo "── gurmukhi-server:$version serves it"
-: >"$scratch/ready"
-run server "$(realpath "$models"):/models:ro" --models /models --host 127.0.0.1 --port 0 \
-    --metrics-port 0 >"$scratch/ready" 2>"$scratch/log" &
-server=$!
-for _ in $(seq 120); do
-    grep -q "gRPC on" "$scratch/ready" || ! kill -0 "$server" 2>/dev/null || sleep 0.5
-done
-ports=$(sed -n 's/.*gRPC on [^ ]*:\([0-9]*\), HTTP on [^ ]*:\([0-9]*\).*/\1 \2/p' "$scratch/ready")
-[ -n "$ports" ] || { cat "$scratch/log" >&2; exit 1; }
-read -r grpc_port http_port <<<"$ports"
-
-echo "── gurmukhi-evaluator:$version replays against it"
 code=0
-(run evaluator "$(realpath "$models"):/models:ro ${data_mount:-}" --target "127.0.0.1:$grpc_port" \
-    --models /models --data "${data_path:-$data}" --report /tmp/report --profile conformance \
-    --metrics "http://127.0.0.1:$http_port/metrics") || code=$?
-kill "$server"
-wait "$server" || code=$?
-server=
+for target in $targets; do
+    case $target in server | envoy) ;; *) continue ;; esac
+    echo "── gurmukhi-$target:$version serves it"
+    : >"$scratch/ready"
+    run "$target" "$(realpath "$models"):/models:ro" --models /models --host 127.0.0.1 --port 0 \
+        --metrics-port 0 >"$scratch/ready" 2>"$scratch/log" &
+    server=$!
+    for _ in $(seq 120); do
+        grep -q "gRPC on" "$scratch/ready" || ! kill -0 "$server" 2>/dev/null || sleep 0.5
+    done
+    ports=$(sed -n 's/.*gRPC on [^ ]*:\([0-9]*\), HTTP on [^ ]*:\([0-9]*\).*/\1 \2/p' "$scratch/ready")
+    [ -n "$ports" ] || { cat "$scratch/log" >&2; exit 1; }
+    read -r grpc_port http_port <<<"$ports"
+
+    echo "── gurmukhi-evaluator:$version replays against it"
+    (run evaluator "$(realpath "$models"):/models:ro ${data_mount:-}" --target "127.0.0.1:$grpc_port" \
+        --models /models --data "${data_path:-$data}" --report /tmp/report --profile conformance \
+        --metrics "http://127.0.0.1:$http_port/metrics") || code=$?
+    kill "$server"
+    wait "$server" || code=$?
+    server=
+done
 exit "$code"

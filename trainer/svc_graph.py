@@ -108,8 +108,10 @@ def _convert(
     else:
         kernel, factor = add_kernel(nodes, fitted, pixels)
         weights = _spread_weights(nodes, machine, factor)
-        intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64))
-        decisions = nodes.add("Gemm", kernel, weights, intercept)  # (N, 45)
+        intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64)[:, None])
+        # This way round onnxruntime rearranges the kernel values at each run, not the weights.
+        decisions = nodes.add("Gemm", weights, kernel, intercept, transB=1)  # (45, N)
+        decisions = nodes.add("Transpose", decisions, perm=[1, 0])
     digit, scores, *probabilities = (output.full_name for output in operator.outputs)
     _vote(nodes, decisions, digit)
     single = nodes.add("Cast", decisions, to=TensorProto.FLOAT)
@@ -120,20 +122,20 @@ def _convert(
 
 
 def _spread_weights(nodes: Nodes, machine: SVC, factor: float) -> str:
-    """The pair weights times a factor, spread by the graph from the 9 that a vector has.
+    """(45, support vectors) of pair weights times a factor, spread from the 9 that a vector has.
 
-    It depends on constants alone, as the unpacked vectors do.
+    The graph spreads them, from constants alone, as it unpacks the vectors.
     """
     none = CLASS_COUNT - 1  # the place of a tenth coefficient, zero, for all other pairs
-    places = np.full((CLASS_COUNT, len(_PAIRS)), none, dtype=np.int64)
+    places = np.full((len(_PAIRS), CLASS_COUNT), none, dtype=np.int64)
     for pair, (first, second) in enumerate(_PAIRS):
-        places[first, pair], places[second, pair] = second - 1, first
+        places[pair, first], places[pair, second] = second - 1, first
     classes = np.repeat(np.arange(CLASS_COUNT, dtype=np.uint8), machine.n_support_)
-    coefficients = np.pad(machine.dual_coef_.T * factor, ((0, 0), (0, 1)))  # (support vectors, 10)
+    coefficients = np.pad(machine.dual_coef_ * factor, ((0, 1), (0, 0)))  # (10, support vectors)
     indices = nodes.add("Cast", nodes.constant("classes", classes), to=TensorProto.INT32)
-    indices = nodes.add("Gather", nodes.constant("places", places), indices, axis=0)
+    indices = nodes.add("Gather", nodes.constant("places", places), indices, axis=1)
     return nodes.add(
-        "GatherElements", nodes.constant("coefficients", coefficients), indices, axis=1
+        "GatherElements", nodes.constant("coefficients", coefficients), indices, axis=0
     )
 
 

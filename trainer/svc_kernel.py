@@ -109,13 +109,10 @@ class _Blurred:
         seen = nodes.add("Cast", seen, to=TensorProto.INT32)
         half_range = nodes.constant("half_range", np.array(blur.HALF_RANGE, np.int32))
         seen = nodes.add("Cast", nodes.add("Sub", seen, half_range), to=TensorProto.INT8)
-        product = nodes.add(
-            "MatMulInteger", self.blurred, nodes.add("Transpose", seen, perm=[1, 0])
-        )
-        product = nodes.add("Cast", product, to=TensorProto.DOUBLE)
-        values = blur.blur_ink(vectors).astype(np.float64) - blur.HALF_RANGE
-        sums = blur.HALF_RANGE * values.sum(axis=(1, 2))
-        return nodes.add("Sub", product, nodes.constant("vector_sums", sums))
+        zero = nodes.constant("zero", np.array(blur.HALF_RANGE, np.uint8))
+        columns = nodes.add("Transpose", seen, perm=[1, 0])
+        product = nodes.add("MatMulInteger", self.blurred, columns, zero)
+        return nodes.add("Cast", product, to=TensorProto.DOUBLE)
 
     def square(self) -> str:
         """(N, 1) of 64² x · x, float64."""
