@@ -34,9 +34,13 @@ class ServerProcess:
 
     @property
     def cpus(self) -> set[int]:
-        """Where its serving threads may run: the CPUs of the process that has most of them."""
-        tree = _tree(self.process.pid)
-        return os.sched_getaffinity(max(tree, key=_cpu_seconds))
+        """Where its serving threads may run."""
+        return os.sched_getaffinity(self.serving_pid)
+
+    @property
+    def serving_pid(self) -> int:
+        """The process that serves: the one that has taken most CPU."""
+        return max(_tree(self.process.pid), key=_cpu_seconds)
 
     def cpu_seconds(self) -> float:
         """CPU time of the whole process tree since it began."""

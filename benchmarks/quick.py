@@ -154,24 +154,46 @@ def _measure_workers(setting: Setting, report: Report) -> None:
 
 
 def _measure_batches(setting: Setting, report: Report) -> None:
-    """Batches over gRPC beside the graph alone, on the same CPU."""
-    with ours(setting) as server, _graph(setting) as alone:
+    """Batches over gRPC beside the graph alone, on the same CPU, and the echo of the same bytes.
+
+    What the echo and the graph take together is what a server that did nothing else would take.
+    """
+    with ours(setting) as server, echo_floor(setting) as floor, _graph(setting) as alone:
         for batch, goal in _BATCHES.items():
             question = questions.model_infer(server, setting.graph, *MODEL, batch)
-            requests = setting.generator.sized(server, question, Shape(8), setting.seconds)
-            rates, costs = [], []
-            for _ in range(setting.rounds):
-                burst = setting.generator.burst(server, question, Shape(8), requests)
-                images, cpu = _run_graph(alone, batch, setting.seconds)
-                rates.append(burst.requests_per_second * batch / images)
-                costs.append(cpu / burst.cpu_microseconds)
-            report.figures[f"images/s at batch {batch}"] = {
-                "server": burst.requests_per_second * batch,
-                "graph alone": images,
+            work = {
+                "server": (server, question),
+                "echo": (floor, questions.echoed(floor, question)),
             }
-            rate, cost = statistics.median(rates), statistics.median(costs)
-            report.ratios.append(Ratio(f"batch {batch}: images/s to the graph alone", rate, goal))
-            report.ratios.append(Ratio(f"batch {batch}: images a CPU second, the same", cost, goal))
+            requests = {
+                name: setting.generator.sized(*one, Shape(8), setting.seconds)
+                for name, one in work.items()
+            }
+            rates, costs, floors = [], [], []
+            for _ in range(setting.rounds):
+                mine, echo = (
+                    setting.generator.burst(*one, Shape(8), requests[name])
+                    for name, one in work.items()
+                )
+                images, cpu = _run_graph(alone, batch, setting.seconds)
+                rates.append(mine.requests_per_second * batch / images)
+                costs.append(cpu / mine.cpu_microseconds)
+                floors.append(cpu / (cpu + echo.cpu_microseconds))
+            report.figures[f"batch {batch}"] = {
+                "server: images/s": mine.requests_per_second * batch,
+                "graph alone: images/s": images,
+                "server: CPU µs a request": mine.cpu_microseconds,
+                "echo: CPU µs a request": echo.cpu_microseconds,
+                "graph alone: CPU µs a run": cpu,
+            }
+            report.ratios += [
+                Ratio(f"batch {batch}: {what}", statistics.median(found), goal)
+                for what, found in (
+                    ("images/s to the graph alone", rates),
+                    ("images a CPU second, the same", costs),
+                    ("of echo and graph together, the same", floors),
+                )
+            ]
 
 
 def _measure_start(setting: Setting, report: Report) -> None:

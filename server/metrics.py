@@ -48,7 +48,16 @@ class Distribution(Histogram):
             self._count_aside()
 
     def observe_all(self, amounts: NDArray[np.floating[Any]]) -> None:
-        """Count each of several, at the cost of one for each bucket that is met."""
+        """Count each of several."""
+        if self._aside is None or len(amounts) >= _ASIDE:
+            self._count(amounts)
+            return
+        self._aside.extend(amounts.tolist())
+        if len(self._aside) >= _ASIDE:
+            self._count_aside()
+
+    def _count(self, amounts: NDArray[np.floating[Any]]) -> None:
+        """Count several, at the cost of one for each bucket that is met."""
         self._sum.inc(float(amounts.sum(dtype=np.float64)))
         places = np.searchsorted(self._upper_bounds, amounts)
         for bucket, count in zip(self._buckets, np.bincount(places).tolist(), strict=False):
@@ -73,7 +82,7 @@ class Distribution(Histogram):
             # As many as there are now; those that come meanwhile are the next one's.
             amounts = [self._aside.popleft() for _ in range(len(self._aside))]
             if amounts:
-                self.observe_all(np.array(amounts))
+                self._count(np.array(amounts))
 
 
 class MethodMetrics:

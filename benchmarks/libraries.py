@@ -1,0 +1,131 @@
+"""Where a request's CPU goes, by library: `python -m benchmarks.libraries`, with Linux's perf.
+
+Samples of the serving process while it answers, times the CPU a request of the same burst; beside
+it the same of the floor of its front: the echo, or the bare handler in Envoy.
+"""
+
+import argparse
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from benchmarks import questions
+from benchmarks.load import Question, Shape
+from benchmarks.processes import BenchmarkError, ServerProcess
+from benchmarks.quick import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
+from gurmukhi.command import Parser, run, whole_number
+from gurmukhi.terminal import format_table
+
+_SECONDS: Final = 3.0
+_SAMPLES_A_SECOND: Final = 1500
+_SHAPES: Final = {1: Shape(1), 8: Shape(8), 64: Shape(8, 8)}
+# What a file's name says of the library; what none of them says is "all else".
+_LIBRARIES: Final = {
+    "Python's interpreter": r"libpython|^python",
+    "onnxruntime": r"onnxruntime",
+    "grpcio's core": r"cygrpc",
+    "Envoy": r"^envoy",
+    "pyvoy": r"pyvoy",
+    "the event loop (uvloop)": r"^loop\.",
+    "the kernel": r"^\[",
+    "the C library": r"^libc\.|^libpthread|^ld-linux",
+    "protobuf": r"^_message\.",
+    "NumPy": r"_multiarray_umath|_umath",
+}
+_ELSE: Final = "all else"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark."""
+    command = "python -m benchmarks.libraries --front envoy"
+    parser = Parser("benchmarks.libraries", __doc__.splitlines()[0], (command,))
+    parser.add_argument("--models", type=Path, help="a model repository")
+    parser.add_argument("--front", choices=("grpcio", "envoy"), default="grpcio")
+    parser.add_argument("--batch", type=whole_number(1, 1000), default=1, help="images a request")
+    return run(parser, _command, argv)
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    if shutil.which("perf") is None:
+        raise BenchmarkError("perf is not there; install linux-perf (apt-get)")
+    setting = setting_of(arguments.models, 1)
+    is_envoy = arguments.front == "envoy"
+    with (
+        ours(setting, "--front", arguments.front) as server,
+        (envoy_floor if is_envoy else echo_floor)(setting) as floor,
+    ):
+        asked = questions.model_infer(server, setting.graph, *MODEL, arguments.batch)
+        # The bare handler is asked as we are; the echo is asked for the bytes that we are sent.
+        floor_asked = (
+            questions.model_infer(floor, setting.graph, *MODEL, arguments.batch)
+            if is_envoy
+            else questions.echoed(floor, asked)
+        )
+        columns = {
+            f"{one.name}, {count}": _by_library(setting, one, question, shape)
+            for count, shape in _SHAPES.items()
+            for one, question in ((server, asked), (floor, floor_asked))
+        }
+    print(_table(columns))  # noqa: T201
+    return 0
+
+
+def _by_library(
+    setting: Setting, server: ServerProcess, question: Question, shape: Shape
+) -> Mapping[str, float]:
+    """CPU microseconds a request in each library, while one burst is answered."""
+    requests = setting.generator.sized(server, question, shape, _SECONDS)
+    with tempfile.TemporaryDirectory(prefix="perf-") as folder:
+        file = Path(folder, "perf.data")
+        with _sampled(server.serving_pid, file):
+            burst = setting.generator.burst(server, question, shape, requests)
+        command = ["perf", "report", "-i", str(file), "--no-children", "--sort", "dso"]
+        report = subprocess.run(  # noqa: S603 - our own command
+            [*command, "--stdio", "-q"], capture_output=True, text=True, check=True
+        ).stdout
+    found: dict[str, float] = defaultdict(float)
+    for share, name in re.findall(r"^\s*([\d.]+)%\s+(\S+)", report, re.MULTILINE):
+        found[_library(name)] += float(share)
+    if not found:
+        raise BenchmarkError(f"perf took no sample of {server.name}; may it read the counters?")
+    whole = sum(found.values())
+    return {name: burst.cpu_microseconds * part / whole for name, part in found.items()}
+
+
+@contextmanager
+def _sampled(pid: int, file: Path) -> Iterator[None]:
+    command = ["perf", "record", "-q", "-F", str(_SAMPLES_A_SECOND), "-p", str(pid)]
+    with subprocess.Popen([*command, "-o", str(file)], stderr=subprocess.DEVNULL) as perf:  # noqa: S603
+        time.sleep(0.3)  # until it samples
+        try:
+            yield
+        finally:
+            perf.send_signal(signal.SIGINT)
+
+
+def _library(name: str) -> str:
+    matching = (known for known, pattern in _LIBRARIES.items() if re.search(pattern, name))
+    return next(matching, _ELSE)
+
+
+def _table(columns: Mapping[str, Mapping[str, float]]) -> str:
+    rows = [
+        (name, *(f"{column.get(name, 0.0):.0f}" for column in columns.values()))
+        for name in (*_LIBRARIES, _ELSE)
+        if any(column.get(name, 0.0) >= 1 for column in columns.values())
+    ]
+    rows.append(("all", *(f"{sum(column.values()):.0f}" for column in columns.values())))
+    return format_table(("in, with so many in flight", *columns), rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
