@@ -14,9 +14,9 @@ from typing import Final
 
 from benchmarks import questions
 from benchmarks.load import Shape, median
-from benchmarks.quick import MODEL, ours, setting_of
 from benchmarks.report import Ratio, Report, table_of_bursts
 from benchmarks.rounds import interleave, ratio
+from benchmarks.setting import MODEL, ours, setting_of
 from gurmukhi.command import Parser, run, whole_number
 
 _SHAPE: Final = Shape(8, 8)

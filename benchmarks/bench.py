@@ -21,9 +21,9 @@ from benchmarks.load import SHAPES, Burst, median
 from benchmarks.page import Page
 from benchmarks.peers import MODEL_NAME, PEERS, Peer, install, running_peer, version_of
 from benchmarks.processes import BenchmarkError
-from benchmarks.quick import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
 from benchmarks.report import Ratio
 from benchmarks.rounds import Work, interleave, ratio
+from benchmarks.setting import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
 from benchmarks.svm_export import served_graph
 from gurmukhi.command import Parser, complain, run, whole_number
 from gurmukhi.sources import find_source

@@ -18,8 +18,8 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
 from benchmarks.processes import BenchmarkError, ServerProcess
-from benchmarks.quick import MODEL, ours, setting_of
 from benchmarks.report import Ratio, Report
+from benchmarks.setting import MODEL, ours, setting_of
 from gurmukhi.client import AsyncDigitClient
 from gurmukhi.command import Parser, run, whole_number
 from gurmukhi.synthetic import synthetic_digits

@@ -19,11 +19,12 @@ from benchmarks.processes import free_port
 from gurmukhi.command import Parser
 from gurmukhi.image import SIDE
 from gurmukhi.inference import open_inference_grpc_pb2 as inference
-from server.config import ServerConfig, add_arguments
+from server.config import ServerConfig
 from server.cpus import pin
 from server.envoy_bootstrap import bootstrap
 from server.envoy_calls import Event, Receive, Send
 from server.envoy_process import find_envoy
+from server.flags import add_arguments
 from server.grpc_wire import CONTENT_TYPE, frame, status_headers
 
 _GRAPH: Final = "GURMUKHI_FLOOR_GRAPH"

@@ -21,7 +21,7 @@ from typing import Final
 from benchmarks import questions
 from benchmarks.load import Question, Shape
 from benchmarks.processes import BenchmarkError, ServerProcess
-from benchmarks.quick import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
+from benchmarks.setting import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
 from gurmukhi.command import Parser, run, whole_number
 from gurmukhi.terminal import format_table
 

@@ -18,16 +18,17 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from benchmarks.processes import BenchmarkError
-from benchmarks.quick import MODEL, setting_of
+from benchmarks.setting import MODEL, setting_of
 from gurmukhi.command import Parser, run, whole_number
 from gurmukhi.inference import open_inference_grpc_pb2 as inference
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.terminal import format_table
 from gurmukhi.v1 import digits_pb2 as digits
-from server.config import ServerConfig, add_arguments
+from server.config import ServerConfig
 from server.digit_service import DigitService
 from server.envoy_calls import Event
 from server.envoy_front import EnvoyFront, EnvoyFrontConfig
+from server.flags import add_arguments
 from server.grpc_wire import frame
 from server.inference_input import read_images
 from server.inference_output import respond, wanted_outputs

@@ -14,48 +14,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from benchmarks import questions
-from benchmarks.load import SHAPES, Generator, Question, Shape, median
-from benchmarks.processes import BenchmarkError, ServerProcess, running
+from benchmarks.load import SHAPES, Question, Shape, median
+from benchmarks.processes import BenchmarkError, ServerProcess
 from benchmarks.report import Ratio, Report, table_of_bursts
-from benchmarks.rounds import BURST_SECONDS, ROUNDS, interleave, ratio
+from benchmarks.rounds import ROUNDS, interleave, ratio
+from benchmarks.setting import FITTED, MODEL, Setting, echo_floor, ours, setting_of
 from gurmukhi.command import Parser, run, whole_number
 
-MODEL: Final = ("mlp", "1")
-_FITTED: Final = Path("build/bench/models")
 _RESULT: Final = Path("build/bench/quick.json")
-_OURS_READY: Final = r"gRPC on \S+:(\d+)"
 _STARTS: Final = 5
 _MANY: Final = Shape(1000)
 # Batches are sent by eight callers, and there are answers to so many at a time.
 _BATCHES: Final = {32: 0.5, 256: 0.7}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What is measured, where, and for how long."""
-
-    models: Path
-    generator: Generator
-    cpus: set[int]  # the server's
-    rounds: int
-    seconds: float
-
-    @property
-    def graph(self) -> Path:
-        return self.models.joinpath(*MODEL, "model.onnx")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = Parser("benchmarks.quick", __doc__.splitlines()[0], ("make bench-quick",))
-    parser.add_argument("--models", type=Path, help=f"a model repository (default: {_FITTED})")
+    parser.add_argument("--models", type=Path, help=f"a model repository (default: {FITTED})")
     parser.add_argument(
         "--only", choices=list(_PARTS), action="append", help="this part alone; may be repeated"
     )
@@ -76,14 +59,6 @@ def _command(arguments: argparse.Namespace) -> int:
             print(f"{part}: {time.perf_counter() - started:.0f} s", file=sys.stderr)  # noqa: T201
     print(f"\n{report.table()}\n\nwritten to {arguments.json}")  # noqa: T201
     return 0
-
-
-def setting_of(models: Path | None, rounds: int) -> Setting:
-    """Where and how long to measure; fits a repository where none is given."""
-    models = models or _fitted()
-    cpus = sorted(os.sched_getaffinity(0))
-    # The server has one CPU, as a pinned worker has; the load comes from the others.
-    return Setting(models, Generator(set(cpus[:-1]) or None), {cpus[-1]}, rounds, BURST_SECONDS)
 
 
 def _measure_requests(setting: Setting, report: Report) -> None:
@@ -249,40 +224,6 @@ _PARTS: Final[dict[str, Callable[[Setting, Report], None]]] = {
 
 
 @contextmanager
-def ours(
-    setting: Setting,
-    *flags: str,
-    models: Path | None = None,
-    cpus: set[int] | None = None,
-    module: str = "server",
-    environment: Mapping[str, str] | None = None,
-) -> Iterator[ServerProcess]:
-    """Our server on free ports, on one CPU of its own."""
-    command = [sys.executable, "-m", module, "--models", str(models or setting.models), "-q"]
-    command += ["--host", "127.0.0.1", "--port", "0", "--metrics-port", "0", "--pin", "on", *flags]
-    name = " ".join(["gurmukhi-serve", *flags])
-    cpus = cpus or setting.cpus
-    with running(name, command, _OURS_READY, cpus=cpus, environment=environment) as server:
-        yield server
-
-
-@contextmanager
-def echo_floor(setting: Setting) -> Iterator[ServerProcess]:
-    """The echo, on the CPU that our server has."""
-    command = [sys.executable, "-m", "benchmarks.echo"]
-    with running("echo", command, r"port (\d+)", cpus=setting.cpus) as server:
-        yield server
-
-
-@contextmanager
-def envoy_floor(setting: Setting) -> Iterator[ServerProcess]:
-    """The bare handler in Envoy, on the CPU that our server has."""
-    command = [sys.executable, "-m", "benchmarks.envoy_floor", str(setting.graph.absolute())]
-    with running("bare handler", command, r"port (\d+)", cpus=setting.cpus) as server:
-        yield server
-
-
-@contextmanager
 def _graph(setting: Setting) -> Iterator["subprocess.Popen[str]"]:
     cpus = setting.cpus
     with subprocess.Popen(  # noqa: S603 - our own command
@@ -315,15 +256,6 @@ def _import_seconds() -> float:
         for _ in range(_STARTS)
     )
     return min(float(done.stdout) for done in runs)
-
-
-def _fitted() -> Path:
-    if not _FITTED.exists():
-        print(f"fitting into {_FITTED}, once", file=sys.stderr)  # noqa: T201
-        command = [sys.executable, "-m", "trainer", "fit", "--data", "synthetic", "-q"]
-        command += ["--parity-images", "200", "--models", str(_FITTED)]
-        subprocess.run(command, check=True)  # noqa: S603 - our own command
-    return _FITTED
 
 
 def _allow_many_files() -> None:

@@ -12,7 +12,8 @@ from prometheus_client import disable_created_metrics
 from gurmukhi.command import Parser, complain, run
 from gurmukhi.errors import EXIT_BAD_DATA
 from server.check import check
-from server.config import ServerConfig, add_arguments
+from server.config import ServerConfig
+from server.flags import add_arguments
 from server.logs import start_logs
 from server.serve import StopSignal, serve_alone, serve_with_workers
 from server.tokens import Tokens

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from server.compression import ALGORITHMS, inflate
-from server.errors import InvalidRequest, MessageTooLarge, ServiceError, Unsupported
+from server.errors import InvalidRequest, MessageTooLarge, Unsupported
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -68,17 +68,19 @@ class Frames:
 
 
 def _inflater(encoding: bytes, *, may_compress: bool) -> Callable[[bytes, int], bytes]:
+    if not encoding or encoding == b"identity":  # most calls
+        return _refuse_marked
     if encoding.decode("latin-1") in ALGORITHMS and may_compress:
         return inflate
-    if encoding in (b"", b"identity"):
-        reason: ServiceError = InvalidRequest("request", "is marked as compressed, by no algorithm")
-    else:
-        reason = Unsupported(f"grpc-encoding {encoding[:20]!r} is not taken here")
 
     def refuse(message: bytes, limit: int) -> bytes:
-        raise reason
+        raise Unsupported(f"grpc-encoding {encoding[:20]!r} is not taken here")
 
     return refuse
+
+
+def _refuse_marked(message: bytes, limit: int) -> bytes:
+    raise InvalidRequest("request", "is marked as compressed, by no algorithm")
 
 
 def status_headers(code: int, message: str = "", details: bytes = b"") -> Headers:

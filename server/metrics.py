@@ -1,19 +1,15 @@
 """The Prometheus metrics of the server, on a registry that is passed in."""
 
-import os
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gurmukhi.labels import CLASS_COUNT
+from server.distribution import Distribution
 from server.model import Model, Prediction
 
 # From 10 µs, as gRPC's own latency views begin (gRFC A66), with steps where answers of a small
@@ -24,65 +20,16 @@ _SECONDS: Final = (
 )
 _BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CONFIDENCES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
-_ASIDE: Final = 256  # observations, 8 bytes each
 _MODEL: Final = ("model", "version")
 _METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
 
 
-class Distribution(Histogram):
-    """A histogram that takes many observations at once, and what comes one by one puts aside.
+def _bare(collector: Counter | Gauge) -> Any:
+    """What a collector with its labels bound keeps its number in.
 
-    A request has four of its own. Each would take two locks; so they are counted when they are
-    asked for, or when there are some hundreds.
+    Its own `inc` first looks whether there are labels to bind, and at the sign, at each call.
     """
-
-    def observe(self, amount: float, exemplar: Any = None) -> None:
-        """Count one."""
-        aside = self._aside
-        if aside is None:
-            self._sum.inc(amount)
-            self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
-            return
-        aside.append(amount)
-        if len(aside) >= _ASIDE:
-            self._count_aside()
-
-    def observe_all(self, amounts: NDArray[np.floating[Any]]) -> None:
-        """Count each of several."""
-        if self._aside is None or len(amounts) >= _ASIDE:
-            self._count(amounts)
-            return
-        self._aside.extend(amounts.tolist())
-        if len(self._aside) >= _ASIDE:
-            self._count_aside()
-
-    def _count(self, amounts: NDArray[np.floating[Any]]) -> None:
-        """Count several, at the cost of one for each bucket that is met."""
-        self._sum.inc(float(amounts.sum(dtype=np.float64)))
-        places = np.searchsorted(self._upper_bounds, amounts)
-        for bucket, count in zip(self._buckets, np.bincount(places).tolist(), strict=False):
-            if count:
-                bucket.inc(count)
-
-    def _metric_init(self) -> None:
-        super()._metric_init()
-        # Of several workers each writes what it counts where the others' reader finds it.
-        shared = "PROMETHEUS_MULTIPROC_DIR" in os.environ
-        self._aside: deque[float] | None = None if shared else deque()
-        self._aside_lock = Lock()
-
-    def _child_samples(self) -> Any:
-        self._count_aside()
-        return super()._child_samples()
-
-    def _count_aside(self) -> None:
-        if not self._aside:
-            return
-        with self._aside_lock:  # so that who reads sees what another is counting
-            # As many as there are now; those that come meanwhile are the next one's.
-            amounts = [self._aside.popleft() for _ in range(len(self._aside))]
-            if amounts:
-                self._count(np.array(amounts))
+    return collector._value
 
 
 class MethodMetrics:
@@ -91,23 +38,23 @@ class MethodMetrics:
     def __init__(
         self, metrics: "ServerMetrics", labels: tuple[str, str, str], inflight: Gauge | None
     ) -> None:
-        self._started = metrics.started.labels(*labels)
+        self._started = _bare(metrics.started.labels(*labels))
         self._handling = metrics.handling.labels(*labels)
-        self._inflight = inflight
-        self._handled = cache(lambda code: metrics.handled.labels(*labels, code))
+        self._inflight = inflight and _bare(inflight)
+        self._handled = cache(lambda code: _bare(metrics.handled.labels(*labels, code)))
         self._handled("OK")  # shown as 0 before the first call
 
     def arrive(self) -> None:
         """Count a call that reached the server."""
-        self._started.inc()
+        self._started.inc(1)
         if self._inflight:
-            self._inflight.inc()
+            self._inflight.inc(1)
 
     def count(self, code: str, seconds: float) -> None:
         """Count a call's end, once for each that arrived."""
         if self._inflight:
-            self._inflight.dec()
-        self._handled(code).inc()
+            self._inflight.inc(-1)
+        self._handled(code).inc(1)
         self._handling.observe(seconds)
 
 
@@ -130,7 +77,7 @@ class ModelMetrics:
         self.inference_seconds.observe(seconds)
         self.batch_size.observe(len(prediction.digits))
         if len(prediction.digits) == 1:  # most requests, and faster without NumPy
-            self.predictions[prediction.digits.item()].inc()
+            self.predictions[prediction.digits.item()].inc(1)
             if prediction.probabilities is not None:
                 self.confidence.observe(max(prediction.probabilities[0].tolist()))
             return
@@ -246,10 +193,12 @@ class ServerMetrics:
                 inference_seconds=self._inference.labels(*key),
                 postprocess_seconds=self._postprocess.labels(*key),
                 failure_seconds=self._failure.labels(*key),
-                last_inference=self._last_inference.labels(*key),
+                last_inference=_bare(self._last_inference.labels(*key)),
                 batch_size=self._batch_size.labels(*key),
                 confidence=self._confidence.labels(*key),
-                predictions=tuple(self._predictions.labels(*key, d) for d in range(CLASS_COUNT)),
+                predictions=tuple(
+                    _bare(self._predictions.labels(*key, d)) for d in range(CLASS_COUNT)
+                ),
             )
         return self._of_model[key]
 

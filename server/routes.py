@@ -58,7 +58,7 @@ class Desk:
     def record(self, call: "Countable", code: grpc.StatusCode, context: Any) -> None:
         """Count an outcome; a call records one alone."""
         seconds = time.perf_counter() - call.arrived
-        call.route.metrics.count(code.name, seconds)
+        call.route.metrics.count(code._name_, seconds)  # `name` is a property, in Python
         if self._access_log:
             self._access_log.record(call.route.path, code.name, seconds, context)
 

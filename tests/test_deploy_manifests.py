@@ -23,7 +23,8 @@ from deploying import (
 from evaluator.flags import make_parser as make_evaluator_parser
 from evaluator.flags import read_config
 from gurmukhi.command import Parser
-from server.config import ServerConfig, add_arguments, flag_names
+from server.config import ServerConfig
+from server.flags import add_arguments, flag_names
 from server.health import HealthService
 from server.process import _statuses
 from server.supervisor import _END_SECONDS

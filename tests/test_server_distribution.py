@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
-from server.metrics import Distribution
+from server.distribution import Distribution
 
 BOUNDS = (1e-5, 0.1, 0.5, 0.999, 2.0)
 AMOUNTS = st.one_of(st.sampled_from(BOUNDS), st.floats(0, 10, width=32))

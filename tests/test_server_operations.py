@@ -25,8 +25,8 @@ from gurmukhi.health import health_pb2, health_pb2_grpc
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
 from gurmukhi.synthetic import synthetic_digits
-from server.config import add_arguments, flag_names
 from server.cpus import cpu_limit
+from server.flags import add_arguments, flag_names
 
 pytestmark = pytest.mark.usefixtures("front")
 

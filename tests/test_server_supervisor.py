@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gurmukhi.command import Parser
-from server.config import ServerConfig, add_arguments
+from server.config import ServerConfig
 from server.control import IndexEntry, ModelControl
 from server.errors import NotFound
+from server.flags import add_arguments
 from server.policy import VersionPolicy
 from server.replica import Replica
 from server.supervisor import Supervisor
