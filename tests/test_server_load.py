@@ -143,12 +143,13 @@ def test_work_that_nobody_waits_for_is_dropped_and_counted(models: Path, front: 
         method = {"grpc_service": "gurmukhi.v1.DigitService", "grpc_method": "ClassifyBatch"}
         key = frozenset({**method, "grpc_type": "unary"}.items())
         arrived = figures["grpc_server_started_total", key]
-        assert arrived >= 40  # some are cancelled before they are sent
+        unsent = 60 - arrived  # cancelled, or too late, before they are sent
+        assert unsent <= 20
         assert sum(handled.values()) == arrived  # each once, whatever became of it
         # By Envoy an answer may pass its caller's deadline on the way.
         passing = 0 if front == "grpcio" else 2
         assert codes["OK"] <= handled["OK"] <= codes["OK"] + passing
-        assert handled["OK"] + handled["DEADLINE_EXCEEDED"] == 40
+        assert 40 - unsent <= handled["OK"] + handled["DEADLINE_EXCEEDED"] <= 40
         dropped = sum(
             figures["gurmukhi_rejected_total", frozenset({("reason", reason)})]
             for reason in ("deadline", "cancelled")
