@@ -31,6 +31,8 @@ from gurmukhi.command import Parser, run, whole_number
 _RESULT: Final = Path("build/bench/quick.json")
 _STARTS: Final = 5
 _MANY: Final = Shape(1000)
+# A connection costs about two requests when it is made; a caller's lasts longer than these twelve.
+_REQUESTS: Final = 12_000
 # Batches are sent by eight callers, and there are answers to so many at a time.
 _BATCHES: Final = {32: 0.5, 256: 0.7}
 
@@ -206,7 +208,7 @@ def _measure_scale(setting: Setting, report: Report) -> None:
             costs = []
             for _ in range(setting.rounds):
                 few, lots = (
-                    setting.generator.burst(*asked["many"], shape, 4000)
+                    setting.generator.burst(*asked["many"], shape, _REQUESTS)
                     for shape in (Shape(8), _MANY)
                 )
                 costs.append(lots.cpu_microseconds / few.cpu_microseconds)

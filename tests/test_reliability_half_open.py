@@ -1,6 +1,7 @@
 """Calls that are begun and not finished hold up nobody else."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +109,29 @@ def test_the_oldest_of_too_many_begun_calls_make_room(models: Path, path: bytes,
         assert figures["gurmukhi_rejected_total", refused] == 300 - most
         with DigitClient(running.target, timeout_seconds=10, retries=False) as client:
             assert client.classify(IMAGES[0]).digit in range(10)
+
+
+def test_as_many_begun_calls_as_the_queue_holds_are_waited_for(models: Path) -> None:
+    request = pb.ClassifyRequest(image=pb.Image(pixels=IMAGES[0].tobytes())).SerializeToString()
+    message = frames.message(request)
+    refused = frozenset({("reason", "queue_full")})
+    with (
+        serving(models, "--queue", "300") as running,
+        begun(running, CLASSIFY, 300) as connection,
+    ):
+        time.sleep(0.3)  # longer than one that is given up is still waited for
+        assert scrape(running)["gurmukhi_inflight_requests", frozenset()] == 300
+        # The last ones, since a connection takes in so many bytes only.
+        for stream in range(559, 601, 2):
+            connection.sendall(frames.frame(frames.DATA, stream, message, frames.END_STREAM))
+        for _ in range(400):
+            figures = scrape(running)
+            if figures["gurmukhi_inflight_requests", frozenset()] == 279:
+                break
+        assert not figures["gurmukhi_rejected_total", refused]
+        handled = {"grpc_type": "unary", "grpc_service": "gurmukhi.v1.DigitService"}
+        handled |= {"grpc_method": "Classify", "grpc_code": "OK"}
+        assert figures["grpc_server_handled_total", frozenset(handled.items())] == 21
 
 
 def test_begun_calls_that_are_given_up_are_counted_and_gone(models: Path) -> None:
