@@ -93,25 +93,22 @@ class _Blurred:
         self._nodes = nodes
         matrix = blur.blur_matrix().astype(np.float32)
         paper = blur.SCALE * PAPER * matrix.sum(axis=1)[:, None] * matrix.sum(axis=1)
-        self._down = nodes.constant("down", (matrix * blur.SCALE).astype(np.float32))
+        self._matrix = matrix
         self._across = nodes.constant("across", np.ascontiguousarray(matrix.T))
         self._paper = nodes.constant("paper", paper.astype(np.float32))
         # (N, 1024) UINT8
-        self.blurred = self._blur(nodes.add("Cast", pixels, to=TensorProto.FLOAT))
+        self.blurred = self._blur(pixels, 1, TensorProto.UINT8)
 
     def dot(self, vectors: NDArray[np.uint8]) -> str:
         """(N, support vectors) of 64² x · s, float64."""
         nodes = self._nodes
-        bits = nodes.add("Cast", _unpacked_bits(nodes, vectors), to=TensorProto.FLOAT)
-        grey = nodes.add("Mul", bits, nodes.constant("white", np.array(PAPER, np.float32)))
         shape = nodes.constant("frames", np.array([-1, SIDE, SIDE], dtype=np.int64))
-        seen = self._blur(nodes.add("Reshape", grey, shape))
-        seen = nodes.add("Cast", seen, to=TensorProto.INT32)
-        half_range = nodes.constant("half_range", np.array(blur.HALF_RANGE, np.int32))
-        seen = nodes.add("Cast", nodes.add("Sub", seen, half_range), to=TensorProto.INT8)
-        zero = nodes.constant("zero", np.array(blur.HALF_RANGE, np.uint8))
+        bits = nodes.add("Reshape", _unpacked_bits(nodes, vectors), shape)
+        seen = self._blur(bits, PAPER, TensorProto.INT8)
         columns = nodes.add("Transpose", seen, perm=[1, 0])
-        product = nodes.add("MatMulInteger", self.blurred, columns, zero)
+        zero = nodes.constant("zero", np.array(blur.HALF_RANGE, np.uint8))
+        also_zero = nodes.constant("zero", np.array(blur.HALF_RANGE, np.int8))
+        product = nodes.add("MatMulInteger", self.blurred, columns, zero, also_zero)
         return nodes.add("Cast", product, to=TensorProto.DOUBLE)
 
     def square(self) -> str:
@@ -121,29 +118,30 @@ class _Blurred:
         half_range = nodes.number("half_range", blur.HALF_RANGE)
         return _square(nodes, nodes.add("Sub", values, half_range))
 
-    def _blur(self, pixels: str) -> str:
-        """(M, 1024) UINT8 of (M, 32, 32) float32, as `blur_ink`: no sum is rounded."""
+    def _blur(self, pixels: str, white: int, integer: int) -> str:
+        """(M, 1024) integers of (M, 32, 32) pixels, as `blur_ink`: no sum is rounded.
+
+        `white` is what a pixel of 1 stands for.
+        """
         nodes = self._nodes
-        blurred = nodes.add("MatMul", nodes.add("MatMul", self._down, pixels), self._across)
-        ink = nodes.add("Sub", self._paper, blurred)
-        return nodes.add("Flatten", nodes.add("Cast", ink, to=TensorProto.UINT8), axis=1)
+        down = (self._matrix * blur.SCALE * white).astype(np.float32)
+        rows = nodes.add("Cast", pixels, to=TensorProto.FLOAT)
+        rows = nodes.add("MatMul", nodes.constant("down", down), rows)
+        ink = nodes.add("Sub", self._paper, nodes.add("MatMul", rows, self._across))
+        return nodes.add("Flatten", nodes.add("Cast", ink, to=integer), axis=1)
 
 
 def _unpacked_bits(nodes: Nodes, vectors: NDArray[np.uint8]) -> str:
-    """(support vectors, 1024) UINT8, 1 for paper, unpacked from bits.
+    """(support vectors, 1024) BOOL, true for paper, unpacked from bits.
 
     It depends on constants alone, so a runtime computes it once, when it loads the graph.
     """
     bits = np.packbits(vectors.reshape(len(vectors), -1) > 0, axis=1)[:, :, None]  # (…, 128, 1)
-    shifts = np.arange(7, -1, -1, dtype=np.uint8)  # packbits puts the first pixel highest
+    places = 1 << np.arange(7, -1, -1, dtype=np.uint8)  # packbits puts the first pixel highest
     unpacked = nodes.add(
-        "BitShift",
-        nodes.constant("vector_bits", bits),
-        nodes.constant("shifts", shifts),
-        direction="RIGHT",
+        "BitwiseAnd", nodes.constant("vector_bits", bits), nodes.constant("places", places)
     )
-    unpacked = nodes.add("BitwiseAnd", unpacked, nodes.constant("bit", np.array(1, np.uint8)))
-    return nodes.add("Flatten", unpacked, axis=1)
+    return nodes.add("Flatten", nodes.add("Cast", unpacked, to=TensorProto.BOOL), axis=1)
 
 
 def _square(nodes: Nodes, values: str) -> str:
