@@ -17,17 +17,13 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def limit_heap() -> None:
-    """Have the threads that begin from now on allocate from one heap, and that give back.
+    """Have the threads that begin from now on allocate from one heap.
 
     glibc gives each a heap of its own, which holds on to what its largest calls took, so that a
     process grows for as long as its calls are mixed. It does so for threads that allocate at the
-    same time, which Python's do not. And it takes the largest block that was ever freed, such as a
-    picture of 16 megapixels, for a size to keep at hand.
+    same time, which Python's do not.
     """
-    mallopt = getattr(_libc, "mallopt", None)  # of glibc; musl has one heap alone
-    if mallopt is not None:
-        for name, value in (_ONE_HEAP, _LARGE, _SPARE):
-            mallopt(name, value)
+    _set_heap(_ONE_HEAP)
 
 
 def settle() -> None:
@@ -35,14 +31,26 @@ def settle() -> None:
 
     Loading a graph takes several times what it keeps, and the C library holds on to the rest. A
     collector that passes over modules and models at each full round would stop every call for it.
+
+    From now on the heap gives back. It takes the largest block that was ever freed, such as a
+    picture of 16 megapixels, for a size to keep at hand; to the first loading, whose tensors are as
+    large, that is worth a fifth of the start.
     """
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    _set_heap(_LARGE, _SPARE)
     trim = getattr(_libc, "malloc_trim", None)  # of glibc; musl has none, nor needs it
     if trim is not None:
         trim(0)
     _drop_program_text()
+
+
+def _set_heap(*settings: tuple[int, int]) -> None:
+    mallopt = getattr(_libc, "mallopt", None)  # of glibc; musl has one heap alone
+    if mallopt is not None:
+        for name, value in settings:
+            mallopt(name, value)
 
 
 def _drop_program_text() -> None:
