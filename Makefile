@@ -69,4 +69,4 @@ protos: $(INSTALLED)  ## write the gRPC stubs from proto/
 	$(BIN)/python proto/generate.py
 
 clean:  ## remove what was built, and the environment
-	rm -rf $(VENV) build report studies models .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build report studies robustness synthetic-report models .mypy_cache .ruff_cache .pytest_cache
