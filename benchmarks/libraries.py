@@ -1,7 +1,8 @@
 """Where a request's CPU goes, by library: `python -m benchmarks.libraries`, with Linux's perf.
 
-Samples of the serving process while it answers, times the CPU a request of the same burst; beside
-it the same of the floor of its front: the echo, or the bare handler in Envoy.
+The shares of samples that perf takes of the serving process while it answers, times the CPU a
+request without perf, which slows threads that wake one another; beside it the same of the floor of
+its front: the echo, or the bare handler in Envoy.
 """
 
 import argparse
@@ -19,14 +20,16 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import questions
-from benchmarks.load import Question, Shape
+from benchmarks.load import Question, Shape, median
 from benchmarks.processes import BenchmarkError, ServerProcess
+from benchmarks.rounds import ROUNDS, interleave
 from benchmarks.setting import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
 from gurmukhi.command import Parser, run, whole_number
 from gurmukhi.terminal import format_table
 
 _SECONDS: Final = 3.0
 _SAMPLES_A_SECOND: Final = 1500
+_BEGIN_SECONDS: Final = 0.3  # until perf samples
 _SHAPES: Final = {1: Shape(1), 8: Shape(8), 64: Shape(8, 8)}
 # What a file's name says of the library; what none of them says is "all else".
 _LIBRARIES: Final = {
@@ -36,10 +39,10 @@ _LIBRARIES: Final = {
     "Envoy": r"^envoy",
     "pyvoy": r"pyvoy",
     "the event loop (uvloop)": r"^loop\.",
-    "the kernel": r"^\[",
+    "the kernel": r"^\[kernel|^\[guest",
     "the C library": r"^libc\.|^libpthread|^ld-linux",
     "protobuf": r"^_message\.",
-    "NumPy": r"_multiarray_umath|_umath",
+    "NumPy": r"_umath",
 }
 _ELSE: Final = "all else"
 
@@ -51,13 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, help="a model repository")
     parser.add_argument("--front", choices=("grpcio", "envoy"), default="grpcio")
     parser.add_argument("--batch", type=whole_number(1, 1000), default=1, help="images a request")
+    parser.add_argument("--rounds", type=whole_number(1, 1000), default=ROUNDS)
     return run(parser, _command, argv)
 
 
 def _command(arguments: argparse.Namespace) -> int:
     if shutil.which("perf") is None:
         raise BenchmarkError("perf is not there; install linux-perf (apt-get)")
-    setting = setting_of(arguments.models, 1)
+    setting = setting_of(arguments.models, arguments.rounds)
     is_envoy = arguments.front == "envoy"
     with (
         ours(setting, "--front", arguments.front) as server,
@@ -70,11 +74,14 @@ def _command(arguments: argparse.Namespace) -> int:
             if is_envoy
             else questions.echoed(floor, asked)
         )
-        columns = {
-            f"{one.name}, {count}": _by_library(setting, one, question, shape)
-            for count, shape in _SHAPES.items()
-            for one, question in ((server, asked), (floor, floor_asked))
-        }
+        work = {server.name: (server, asked), floor.name: (floor, floor_asked)}
+        columns = {}
+        for count, shape in _SHAPES.items():
+            bursts = interleave(setting.generator, work, shape, rounds=setting.rounds)
+            for name, one in work.items():
+                cost = median(bursts[name]).cpu_microseconds
+                shares = _by_library(setting, *one, shape)
+                columns[f"{name}, {count}"] = {k: cost * share for k, share in shares.items()}
     print(_table(columns))  # noqa: T201
     return 0
 
@@ -82,12 +89,12 @@ def _command(arguments: argparse.Namespace) -> int:
 def _by_library(
     setting: Setting, server: ServerProcess, question: Question, shape: Shape
 ) -> Mapping[str, float]:
-    """CPU microseconds a request in each library, while one burst is answered."""
+    """The share of each library in the CPU that answers to one burst take."""
     requests = setting.generator.sized(server, question, shape, _SECONDS)
     with tempfile.TemporaryDirectory(prefix="perf-") as folder:
         file = Path(folder, "perf.data")
         with _sampled(server.serving_pid, file):
-            burst = setting.generator.burst(server, question, shape, requests)
+            setting.generator.burst(server, question, shape, requests)
         command = ["perf", "report", "-i", str(file), "--no-children", "--sort", "dso"]
         report = subprocess.run(  # noqa: S603 - our own command
             [*command, "--stdio", "-q"], capture_output=True, text=True, check=True
@@ -96,16 +103,18 @@ def _by_library(
     for share, name in re.findall(r"^\s*([\d.]+)%\s+(\S+)", report, re.MULTILINE):
         found[_library(name)] += float(share)
     if not found:
-        raise BenchmarkError(f"perf took no sample of {server.name}; may it read the counters?")
+        raise BenchmarkError(f"perf took no sample of {server.name}")
     whole = sum(found.values())
-    return {name: burst.cpu_microseconds * part / whole for name, part in found.items()}
+    return {name: part / whole for name, part in found.items()}
 
 
 @contextmanager
 def _sampled(pid: int, file: Path) -> Iterator[None]:
     command = ["perf", "record", "-q", "-F", str(_SAMPLES_A_SECOND), "-p", str(pid)]
-    with subprocess.Popen([*command, "-o", str(file)], stderr=subprocess.DEVNULL) as perf:  # noqa: S603
-        time.sleep(0.3)  # until it samples
+    with subprocess.Popen([*command, "-o", str(file)], stderr=subprocess.PIPE, text=True) as perf:  # noqa: S603
+        time.sleep(_BEGIN_SECONDS)
+        if perf.poll() is not None and perf.stderr:
+            raise BenchmarkError(f"perf does not sample: {' '.join(perf.stderr.read().split())}")
         try:
             yield
         finally:

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Run what build-images.sh built, as Kubernetes would: a root file system that cannot be written,
 # a user without rights. The trainer fits, the server serves by either front, the evaluator replays.
-# The exit code is the evaluator's. Called by `make images`.
+# The exit code is the evaluator's, the first that is not 0. Called by `make images`.
 #
+#   TARGETS="server evaluator"   which ones (default: server envoy evaluator trainer)
 #   MODELS=…   a model repository to serve; without one the trainer fits one on synthetic digits
 #   DATA=…     the data that it was evaluated on, a folder or synthetic (default: synthetic)
 set -euo pipefail
@@ -87,6 +88,10 @@ if [ -z "${MODELS:-}" ]; then
 fi
 
 code=0
+# The first failure of the replays and the servers is the exit code.
+keep() {
+    [ "$code" -ne 0 ] || code=$1
+}
 for target in $targets; do
     case $target in server | envoy) ;; *) continue ;; esac
     echo "── gurmukhi-$target:$version serves it"
@@ -104,9 +109,9 @@ for target in $targets; do
     echo "── gurmukhi-evaluator:$version replays against it"
     (run evaluator "$(realpath "$models"):/models:ro ${data_mount:-}" --target "127.0.0.1:$grpc_port" \
         --models /models --data "${data_path:-$data}" --report /tmp/report --profile conformance \
-        --metrics "http://127.0.0.1:$http_port/metrics") || code=$?
+        --metrics "http://127.0.0.1:$http_port/metrics") || keep $?
     kill "$server"
-    wait "$server" || code=$?
+    wait "$server" || keep $?
     server=
 done
 exit "$code"

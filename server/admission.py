@@ -23,10 +23,11 @@ from server.steps import Steps, finish
 _CONTROL_THREADS: Final = 2
 # They are begun when they are needed, and idle but for the moments when a status changes.
 _WATCH_THREADS: Final = 32
-# Calls whose messages are on their way, to the queue at least and to each of the other pools. Each
-# may have most of a message here, 1 MiB by default, so they are bounded; the oldest gives way, lest
-# a few that never send anything keep out all others.
-_ARRIVING: Final = 128
+# So many calls may wait for their messages: to models as many as threads and queue hold, and these
+# at least; to each of the other pools the second number. Each may have most of a message here,
+# 1 MiB by default, so they are bounded; the oldest gives way, lest a few that never send anything
+# keep out all others.
+_LEAST_ARRIVING: Final = 128
 _ARRIVING_ELSEWHERE: Final = 32
 
 # So many calls share a run at most: of eight an image costs a quarter of a run alone, and with more
@@ -253,8 +254,7 @@ class Admission:
         self._pools: list[CallPool] = []
         self.work = Room(threads + queue, "calls")
         self.streams = Room(streams, "streams")
-        # Who comes with as many others as the queue holds comes in, however slowly all are read.
-        self.work_pool = self._pool(threads, "work", max(_ARRIVING, threads + queue))
+        self.work_pool = self._pool(threads, "work", max(_LEAST_ARRIVING, threads + queue))
         self.control_pool = self._pool(_CONTROL_THREADS, "control")
         self.health_pool = self._pool(_CONTROL_THREADS, "health")
         # A watcher that does not read what it is sent holds its thread, and no probe's.

@@ -14,7 +14,7 @@ _ASIDE: Final = 256  # observations, 8 bytes each
 
 
 class Distribution(Histogram):
-    """A histogram that takes many observations at once, and what comes one by one puts aside.
+    """A histogram that takes many observations at once, and puts few aside.
 
     A request has four of its own. Each would take two locks; so they are counted when they are
     asked for, or when there are some hundreds.
@@ -60,7 +60,7 @@ class Distribution(Histogram):
         return super()._child_samples()
 
     def _count_aside(self) -> None:
-        if not self._aside:
+        if self._aside is None:
             return
         with self._aside_lock:  # so that who reads sees what another is counting
             # As many as there are now; those that come meanwhile are the next one's.

@@ -90,7 +90,8 @@ def add_arguments(parser: Parser, environment: Mapping[str, str] = os.environ) -
     flag(
         "--queue",
         "100",
-        "calls a worker that may wait for such a thread; the next is refused",
+        "calls a worker that may wait for such a thread, the next is refused; as many more may be "
+        "on their way",
         "N",
         type=whole_number(0, 100_000),
     )

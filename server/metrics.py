@@ -24,7 +24,7 @@ _MODEL: Final = ("model", "version")
 _METHOD: Final = ("grpc_type", "grpc_service", "grpc_method")
 
 
-def _bare(collector: Counter | Gauge) -> Any:
+def _number_of(collector: Counter | Gauge) -> Any:
     """What a collector with its labels bound keeps its number in.
 
     Its own `inc` first looks whether there are labels to bind, and at the sign, at each call.
@@ -38,21 +38,21 @@ class MethodMetrics:
     def __init__(
         self, metrics: "ServerMetrics", labels: tuple[str, str, str], inflight: Gauge | None
     ) -> None:
-        self._started = _bare(metrics.started.labels(*labels))
+        self._started = _number_of(metrics.started.labels(*labels))
         self._handling = metrics.handling.labels(*labels)
-        self._inflight = inflight and _bare(inflight)
-        self._handled = cache(lambda code: _bare(metrics.handled.labels(*labels, code)))
+        self._inflight = None if inflight is None else _number_of(inflight)
+        self._handled = cache(lambda code: _number_of(metrics.handled.labels(*labels, code)))
         self._handled("OK")  # shown as 0 before the first call
 
     def arrive(self) -> None:
         """Count a call that reached the server."""
         self._started.inc(1)
-        if self._inflight:
+        if self._inflight is not None:
             self._inflight.inc(1)
 
     def count(self, code: str, seconds: float) -> None:
         """Count a call's end, once for each that arrived."""
-        if self._inflight:
+        if self._inflight is not None:
             self._inflight.inc(-1)
         self._handled(code).inc(1)
         self._handling.observe(seconds)
@@ -193,11 +193,11 @@ class ServerMetrics:
                 inference_seconds=self._inference.labels(*key),
                 postprocess_seconds=self._postprocess.labels(*key),
                 failure_seconds=self._failure.labels(*key),
-                last_inference=_bare(self._last_inference.labels(*key)),
+                last_inference=_number_of(self._last_inference.labels(*key)),
                 batch_size=self._batch_size.labels(*key),
                 confidence=self._confidence.labels(*key),
                 predictions=tuple(
-                    _bare(self._predictions.labels(*key, d)) for d in range(CLASS_COUNT)
+                    _number_of(self._predictions.labels(*key, d)) for d in range(CLASS_COUNT)
                 ),
             )
         return self._of_model[key]

@@ -106,9 +106,9 @@ class _Blurred:
         bits = nodes.add("Reshape", _unpacked_bits(nodes, vectors), shape)
         seen = self._blur(bits, PAPER, TensorProto.INT8)
         columns = nodes.add("Transpose", seen, perm=[1, 0])
-        zero = nodes.constant("zero", np.array(blur.HALF_RANGE, np.uint8))
-        also_zero = nodes.constant("zero", np.array(blur.HALF_RANGE, np.int8))
-        product = nodes.add("MatMulInteger", self.blurred, columns, zero, also_zero)
+        image_zero = nodes.constant("image_zero_point", np.array(blur.HALF_RANGE, np.uint8))
+        vector_zero = nodes.constant("vector_zero_point", np.array(blur.HALF_RANGE, np.int8))
+        product = nodes.add("MatMulInteger", self.blurred, columns, image_zero, vector_zero)
         return nodes.add("Cast", product, to=TensorProto.DOUBLE)
 
     def square(self) -> str:
@@ -118,17 +118,17 @@ class _Blurred:
         half_range = nodes.number("half_range", blur.HALF_RANGE)
         return _square(nodes, nodes.add("Sub", values, half_range))
 
-    def _blur(self, pixels: str, white: int, integer: int) -> str:
+    def _blur(self, pixels: str, white: int, integer_type: int) -> str:
         """(M, 1024) integers of (M, 32, 32) pixels, as `blur_ink`: no sum is rounded.
 
-        `white` is what a pixel of 1 stands for.
+        `white` is what a pixel of 1 stands for. Values of 0 to 127 fit INT8 as well as UINT8.
         """
         nodes = self._nodes
         down = (self._matrix * blur.SCALE * white).astype(np.float32)
         rows = nodes.add("Cast", pixels, to=TensorProto.FLOAT)
         rows = nodes.add("MatMul", nodes.constant("down", down), rows)
         ink = nodes.add("Sub", self._paper, nodes.add("MatMul", rows, self._across))
-        return nodes.add("Flatten", nodes.add("Cast", ink, to=integer), axis=1)
+        return nodes.add("Flatten", nodes.add("Cast", ink, to=integer_type), axis=1)
 
 
 def _unpacked_bits(nodes: Nodes, vectors: NDArray[np.uint8]) -> str:
