@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import questions
-from benchmarks.load import Question, Shape, median
+from benchmarks.load import SHAPES, Question, Shape, median
 from benchmarks.processes import BenchmarkError, ServerProcess
 from benchmarks.rounds import ROUNDS, interleave
 from benchmarks.setting import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
@@ -30,7 +30,6 @@ from gurmukhi.terminal import format_table
 _SECONDS: Final = 3.0
 _SAMPLES_A_SECOND: Final = 1500
 _BEGIN_SECONDS: Final = 0.3  # until perf samples
-_SHAPES: Final = {1: Shape(1), 8: Shape(8), 64: Shape(8, 8)}
 # What a file's name says of the library; what none of them says is "all else".
 _LIBRARIES: Final = {
     "Python's interpreter": r"libpython|^python",
@@ -76,12 +75,14 @@ def _command(arguments: argparse.Namespace) -> int:
         )
         work = {server.name: (server, asked), floor.name: (floor, floor_asked)}
         columns = {}
-        for count, shape in _SHAPES.items():
+        for shape in SHAPES:
             bursts = interleave(setting.generator, work, shape, rounds=setting.rounds)
             for name, one in work.items():
                 cost = median(bursts[name]).cpu_microseconds
                 shares = _by_library(setting, *one, shape)
-                columns[f"{name}, {count}"] = {k: cost * share for k, share in shares.items()}
+                columns[f"{name}, {shape.in_flight}"] = {
+                    k: cost * share for k, share in shares.items()
+                }
     print(_table(columns))  # noqa: T201
     return 0
 

@@ -163,18 +163,14 @@ def _measure_batches(setting: Setting, report: Report) -> None:
                 "echo: CPU µs a request": echo.cpu_microseconds,
                 "graph alone: CPU µs a run": cpu,
             }
-            together = statistics.median(floors)
+            rate, cost, floor_cost = map(statistics.median, (rates, costs, floors))
+            name = f"batch {batch}:"
             report.ratios += [
-                Ratio(f"batch {batch}: {what}", statistics.median(found), goal)
-                for what, found in (
-                    ("images/s to the graph alone", rates),
-                    ("images a CPU second to the graph alone", costs),
-                )
-            ]
-            report.ratios.append(
+                Ratio(f"{name} images/s to the graph alone", rate, goal),
+                Ratio(f"{name} images a CPU second to the graph alone", cost, goal),
                 # No goal of ours: what a server would reach that did nothing but echo and run it.
-                Ratio(f"batch {batch}: the same of echo and graph together", together, 0.0)
-            )
+                Ratio(f"{name} the same of echo and graph together", floor_cost, 0.0),
+            ]
 
 
 def _measure_start(setting: Setting, report: Report) -> None:

@@ -64,7 +64,8 @@ class _Scaled:
     def dot(self, vectors: NDArray[np.uint8]) -> str:
         """(N, support vectors) of 127.5 x · s, float64."""
         nodes = self._nodes
-        bits = nodes.add("Cast", _unpacked_bits(nodes, vectors), to=TensorProto.INT32)
+        bits = nodes.add("Flatten", _unpacked_bits(nodes, vectors), axis=1)
+        bits = nodes.add("Cast", bits, to=TensorProto.INT32)
         doubled = nodes.add("Add", bits, bits)
         signs = nodes.add("Sub", doubled, nodes.constant("one", np.array(1, np.int32)))
         signs = nodes.add("Cast", signs, to=TensorProto.INT8)
@@ -132,7 +133,7 @@ class _Blurred:
 
 
 def _unpacked_bits(nodes: Nodes, vectors: NDArray[np.uint8]) -> str:
-    """(support vectors, 1024) BOOL, true for paper, unpacked from bits.
+    """(support vectors, 128, 8) BOOL, true for paper, unpacked from bits.
 
     It depends on constants alone, so a runtime computes it once, when it loads the graph.
     """
@@ -141,7 +142,7 @@ def _unpacked_bits(nodes: Nodes, vectors: NDArray[np.uint8]) -> str:
     unpacked = nodes.add(
         "BitwiseAnd", nodes.constant("vector_bits", bits), nodes.constant("places", places)
     )
-    return nodes.add("Flatten", nodes.add("Cast", unpacked, to=TensorProto.BOOL), axis=1)
+    return nodes.add("Cast", unpacked, to=TensorProto.BOOL)
 
 
 def _square(nodes: Nodes, values: str) -> str:
