@@ -109,7 +109,7 @@ def _parts(bundle: Path) -> dict[str, Callable[[], Any]]:
         "metrics of the call": count,
         "respond": lambda: respond(request, model, prediction, wanted, ()),
         "serialize (protobuf)": response.SerializeToString,
-        "Classify, all of it": lambda: service.classify(picture, call).SerializeToString(),
+        "Classify, all of it": lambda: service.classify(picture, call),
         "ModelInfer by Envoy's events, all of it": _by_events(bundle, body),
     }
 

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from gurmukhi.image import INVERTED, SEVERAL_GLYPHS
 from gurmukhi.labels import CLASS_COUNT, GLYPHS
+from gurmukhi.tensor import to_raw
 from gurmukhi.v1 import digits_pb2 as pb
 from server.model import Model, Prediction
+from server.wire_format import number_of, prefix
 
 _WARNINGS: Final = {
     INVERTED: pb.WARNING_INVERTED,
@@ -18,18 +20,44 @@ _WARNINGS: Final = {
 }
 # Below it the arrays that spare a batch its work one by one cost more than they spare.
 _FEW: Final = 4
+_ANSWER: Final = number_of(pb.ClassifyResponse, "classification")
+_PROBABILITIES, _SCORES = (
+    prefix(number_of(pb.Classification, field), 4 * CLASS_COUNT)
+    for field in ("probabilities", "scores")
+)
 _GLYPH_BYTES: Final = np.array([glyph.encode() for glyph in GLYPHS], dtype="S3")
 
 
-def answer_one(
+def encode_one(
     model: Model,
     prediction: Prediction,
     noticed: tuple[str, ...],
     top_k: int,
     low_confidence: float,
-) -> pb.Classification:
-    """The answer to the first image of a prediction; `noticed` are its picture's warnings."""
-    return _answers(model, prediction, [noticed], top_k, low_confidence)[0]
+    pixels: bytes = b"",
+) -> bytes:
+    """The ClassifyResponse to the first image of a prediction, in its bytes.
+
+    `noticed` are its picture's warnings, and `pixels` what is to be returned of it.
+    """
+    digit, scores, likely = prediction.digits.item(0), prediction.scores[0], b""
+    warnings = [_WARNINGS[warning] for warning in noticed] if noticed else []
+    known = prediction.probabilities
+    if known is not None:
+        likely = _PROBABILITIES + to_raw(known[0])
+        confidence = known.item(digit)
+        for limit, warning in _limits(model, low_confidence):
+            if confidence < limit:
+                warnings.append(warning)
+    parts = [_digit(digit), likely, _SCORES, to_raw(scores)]
+    if warnings or top_k or pixels:
+        probabilities = [] if known is None else known[0].tolist()
+        top = _top(digit, scores.tolist(), probabilities, top_k) if top_k else ()
+        rest = pb.Classification(warnings=warnings, top=top, pixels=pixels)
+        parts.append(rest.SerializeToString())  # fields that come after the others
+    answer = b"".join(parts)
+    version = _encoded_version(model.name, model.version, model.sha256)
+    return prefix(_ANSWER, len(answer)) + answer + version
 
 
 def answer_batch(
@@ -64,6 +92,21 @@ def answer_batch(
 def model_version(model: Model) -> pb.ModelVersion:
     """The version that answers."""
     return _version(model.name, model.version, model.sha256)
+
+
+@cache
+def _digit(digit: int) -> bytes:
+    """The first fields of an answer, in their bytes."""
+    encoded: bytes = pb.Classification(digit=digit, glyph=GLYPHS[digit]).SerializeToString()
+    return encoded
+
+
+@lru_cache(maxsize=256)
+def _encoded_version(name: str, version: str, sha256: str) -> bytes:
+    """The version in a response, in its bytes; there it comes after the answer."""
+    response = pb.ClassifyResponse(model=_version(name, version, sha256))
+    encoded: bytes = response.SerializeToString()
+    return encoded
 
 
 def _answers(

@@ -17,9 +17,10 @@ from gurmukhi.image import (
 )
 from gurmukhi.labels import CLASS_COUNT
 from gurmukhi.v1 import digits_pb2 as pb
-from server.digit_answers import answer_batch, answer_one, model_version
+from server.digit_answers import answer_batch, encode_one, model_version
 from server.errors import InvalidRequest, NotFound, ServiceError
 from server.predictor import Predictor
+from server.prepared_requests import Prepared, PreparedRequests
 from server.repository import Repository
 from server.service import AnyMethod, Call, Method, StreamMethod, ensure_awaited
 from server.steps import Steps, walk
@@ -53,6 +54,7 @@ class DigitService:
                 is_work=True,
                 is_brief=_has_pixels,
                 steps=self.classify_in_steps,
+                parse=PreparedRequests(pb.ClassifyRequest, _pixels_of, _put_pixels).parse,
             ),
             "ClassifyBatch": Method(
                 pb.ClassifyBatchRequest,
@@ -64,27 +66,26 @@ class DigitService:
             "ListModels": Method(pb.ListModelsRequest, self.list_models),
         }
 
-    def classify(self, request: pb.ClassifyRequest, call: Call) -> pb.ClassifyResponse:
-        """Classify one image."""
+    def classify(self, request: pb.ClassifyRequest | Prepared, call: Call) -> bytes:
+        """Classify one image; the ClassifyResponse comes in its bytes."""
         return walk(self.classify_in_steps(request, call))
 
-    def classify_in_steps(
-        self, request: pb.ClassifyRequest, call: Call
-    ) -> Steps[pb.ClassifyResponse]:
+    def classify_in_steps(self, request: pb.ClassifyRequest | Prepared, call: Call) -> Steps[bytes]:
         """As classify, in steps."""
-        _check_top_k(request.top_k)
-        model = self._repository.find(request.model, request.version)
+        asked: pb.ClassifyRequest
+        asked, pixels = request if isinstance(request, Prepared) else (request, None)
+        _check_top_k(asked.top_k)
+        model = self._repository.find(asked.model, asked.version)
         with self._predictor.attempt(model, call) as attempt:
-            if request.image.encoded:
-                yield None
-            image = _read_image(request.image, "image")
-            prediction = yield from attempt.predict(image.pixels[None])
-            answer = answer_one(
-                model, prediction, image.warnings, request.top_k, self._low_confidence
-            )
-            if request.return_pixels:
-                answer.pixels = image.pixels.tobytes()
-            return pb.ClassifyResponse(classification=answer, model=model_version(model))
+            warnings: tuple[str, ...] = ()
+            if pixels is None:
+                if asked.image.encoded:
+                    yield None
+                image = _read_image(asked.image, "image")
+                pixels, warnings = image.pixels[None], image.warnings
+            prediction = yield from attempt.predict(pixels)
+            seen = pixels.tobytes() if asked.return_pixels else b""
+            return encode_one(model, prediction, warnings, asked.top_k, self._low_confidence, seen)
 
     def classify_batch(
         self, request: pb.ClassifyBatchRequest, call: Call
@@ -121,7 +122,7 @@ class DigitService:
         """Classify images one after the other; the next is read when the last is answered."""
         for index, request in enumerate(requests):
             try:
-                response = self.classify(request, call)
+                response = pb.ClassifyResponse.FromString(self.classify(request, call))
             except (InvalidRequest, NotFound) as error:
                 failure = pb.StreamError(code=_STREAM_CODES[type(error)], message=str(error))
                 yield pb.ClassifyStreamResponse(index=index, error=failure)
@@ -161,9 +162,18 @@ def _read_pictures(
     return np.stack([image.pixels for image in found]), [image.warnings for image in found]
 
 
-def _has_pixels(request: pb.ClassifyRequest) -> bool:
+def _pixels_of(request: pb.ClassifyRequest) -> bytes | None:
+    pixels: bytes = request.image.pixels  # empty where it is encoded
+    return pixels if len(pixels) == _PIXEL_BYTES else None
+
+
+def _put_pixels(request: pb.ClassifyRequest, pixels: bytes) -> None:
+    request.image.pixels = pixels
+
+
+def _has_pixels(request: pb.ClassifyRequest | Prepared) -> bool:
     """Whether nothing is to be decoded."""
-    return bool(request.image.WhichOneof("kind") == "pixels")
+    return isinstance(request, Prepared) or bool(request.image.WhichOneof("kind") == "pixels")
 
 
 def _check_top_k(top_k: int) -> None:

@@ -17,7 +17,7 @@ from server.envoy_sharing import SharedRuns
 from server.errors import CallerGone, Overloaded, ServiceError, Unsupported
 from server.idle_calls import IdleCalls
 from server.routes import DROPPED, Desk
-from server.service import ensure_awaited
+from server.service import encode, ensure_awaited
 
 # A request of so many bytes, some images at most, is parsed and answered on the loop.
 _BRIEF_BYTES: Final = 8192
@@ -40,7 +40,7 @@ class Answers:
         route, admission = call.route, self._admission
         if route.is_open:  # a question to a table
             message = await self._receive(call, admission.health_pool)
-            await call.succeed(route.method.handle(route.parse(message), call).SerializeToString())
+            await call.succeed(encode(route.method.handle(route.parse(message), call)))
         elif not route.method.is_work:
             message = await self._receive(call, admission.control_pool)
             await call.succeed(await self._on_thread(call, message, admission.control_pool))
@@ -64,8 +64,7 @@ class Answers:
                     ensure_awaited(call)
                     if route.method.steps and self._open > 1:
                         return await self._shared.answer(route.method, request, call)
-                    reply: bytes = route.method.handle(request, call).SerializeToString()
-                    return reply
+                    return encode(route.method.handle(request, call))
             is_handed_on = True
             return await self._on_thread(call, message, self._admission.work_pool, room)
         finally:
@@ -187,7 +186,7 @@ class Answers:
                 if room:
                     ensure_awaited(call)
                 reply = call.route.method.handle(call.route.parse(message), call)
-                encoded = reply.SerializeToString()
+                encoded = encode(reply)
             except Exception as fault:  # noqa: BLE001 - turned into a status there
                 error = fault
                 if isinstance(fault, ServiceError) and (reason := DROPPED.get(type(fault))):

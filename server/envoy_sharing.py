@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from server.service import Method
+from server.service import Method, encode
 from server.steps import Run, Steps, finish
 
 # As in the other front: of eight an image costs a quarter of a run alone.
@@ -47,7 +47,7 @@ class _Sharer:
         try:
             self.run = next(self._steps)
         except StopIteration as end:
-            self.answered.set_result(end.value.SerializeToString())
+            self.answered.set_result(encode(end.value))
         except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
             self.answered.set_exception(error)
         else:

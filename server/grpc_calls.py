@@ -16,7 +16,7 @@ from server.errors import Overloaded, ServiceError
 from server.grpc_messages import Messages
 from server.grpc_status import code_of, status_of
 from server.routes import DROPPED, Desk, Route, goes_for_deadline
-from server.service import ensure_awaited
+from server.service import encode, ensure_awaited
 from server.steps import Steps, walk
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class Call(PendingCall):
                 reply = yield from method.steps(request, self)
             else:
                 reply = method.handle(request, self)
-            encoded: bytes = reply.SerializeToString()
+            encoded = encode(reply)
         except Exception as error:  # noqa: BLE001 - turned into a status there
             self._fail(error)
         self._succeed()

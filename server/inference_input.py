@@ -52,6 +52,29 @@ def takes_long(request: pb.ModelInferRequest) -> bool:
     return not (request.raw_input_contents and inputs and inputs[0].datatype == "UINT8")
 
 
+def pixels_of(request: pb.ModelInferRequest, max_images: int) -> bytes | None:
+    """The raw pixels of a request that says nothing beside them but model and outputs.
+
+    None of one that is refused, and of one with an id, which may be another each time.
+    """
+    raw, inputs = request.raw_input_contents, request.inputs
+    if len(raw) != 1 or len(inputs) != 1 or request.id or request.parameters:
+        return None
+    tensor = inputs[0]
+    if (tensor.name, tensor.datatype) != ("pixels", "UINT8") or tensor.parameters:
+        return None
+    shape, pixels = list(tensor.shape), raw[0]
+    if tensor.HasField("contents") or not shape or shape[1:] not in _SHAPES["UINT8"]:
+        return None
+    is_whole = 1 <= shape[0] <= max_images and len(pixels) == shape[0] * SIDE * SIDE
+    return pixels if is_whole else None
+
+
+def put_pixels(request: pb.ModelInferRequest, pixels: bytes) -> None:
+    """Put other pixels into a request that `pixels_of` gives some of."""
+    request.raw_input_contents[0] = pixels
+
+
 def read_images(request: pb.ModelInferRequest, call: Call, max_images: int) -> Images:
     """Read the one input of a request; raises InvalidRequest, DeadlinePassed or CallerGone."""
     if len(request.inputs) != 1:

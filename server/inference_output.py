@@ -5,7 +5,7 @@ Source: Triton's "Classification Extension" (docs/protocol/extension_classificat
 
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,14 @@ from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.tensor import datatype_of, to_contents, to_raw
 from server.errors import InvalidRequest
 from server.model import Model, Prediction
+from server.wire_format import number_of, prefix
 
 _CLASSIFICATION: Final = "classification"
 _LABEL: Final = "digit"  # one number an image, not one a class
+
+_RAW_CONTENTS: Final = number_of(pb.ModelInferResponse, "raw_output_contents")
+# Of each output its name, datatype and shape.
+_Layout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
 
 
 class Wanted(NamedTuple):
@@ -61,16 +66,7 @@ def respond(
     What was noticed of an encoded picture, (image, warning), goes into a parameter `warnings`.
     """
     arrays = [_array(prediction, model, output) for output in wanted]
-    head = _head(
-        model.name,
-        model.version,
-        tuple(
-            [  # a list is faster than a generator, and every request passes here
-                (output.name, datatype_of(array), array.shape)
-                for output, array in zip(wanted, arrays, strict=True)
-            ]
-        ),
-    )
+    head = _head(model.name, model.version, _layout(wanted, arrays))
     response = pb.ModelInferResponse()
     response.CopyFrom(head)
     response.id = request.id
@@ -84,6 +80,16 @@ def respond(
         for tensor, array in zip(response.outputs, arrays, strict=True):
             tensor.contents.CopyFrom(to_contents(array))
     return response
+
+
+def encode_raw(model: Model, prediction: Prediction, wanted: Sequence[Wanted]) -> bytes:
+    """The answer to a raw request without an id, as `respond` gives it, in its bytes."""
+    arrays = [_array(prediction, model, output) for output in wanted]
+    parts = [_encoded_head(model.name, model.version, _layout(wanted, arrays))]
+    for array in arrays:
+        raw = to_raw(array)
+        parts += (prefix(_RAW_CONTENTS, len(raw)), raw)
+    return b"".join(parts)
 
 
 def classifications(
@@ -105,14 +111,28 @@ def classifications(
 
 # One entry for each model, set of outputs and batch size that is in use.
 @lru_cache(maxsize=256)
-def _head(
-    name: str, version: str, outputs: tuple[tuple[str, str, tuple[int, ...]], ...]
-) -> pb.ModelInferResponse:
+def _head(name: str, version: str, outputs: _Layout) -> pb.ModelInferResponse:
     """All of a response that is the same for each of its kind; not to be changed."""
     response = pb.ModelInferResponse(model_name=name, model_version=version)
     for output, datatype, shape in outputs:
         response.outputs.add(name=output, datatype=datatype, shape=shape)
     return response
+
+
+@lru_cache(maxsize=256)
+def _encoded_head(name: str, version: str, outputs: _Layout) -> bytes:
+    """The same in its bytes; in a message the raw contents come after all of it."""
+    encoded: bytes = _head(name, version, outputs).SerializeToString()
+    return encoded
+
+
+def _layout(wanted: Sequence[Wanted], arrays: Sequence[NDArray[Any]]) -> _Layout:
+    return tuple(
+        [  # a list is faster than a generator, and every request passes here
+            (output.name, datatype_of(array), array.shape)
+            for output, array in zip(wanted, arrays, strict=True)
+        ]
+    )
 
 
 def _array(prediction: Prediction, model: Model, wanted: Wanted) -> NDArray[Any]:

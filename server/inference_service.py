@@ -4,17 +4,22 @@ Source: github.com/kserve/open-inference-protocol, specification/protocol/infere
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 import gurmukhi
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.manifest import TensorSpec
 from server.errors import InvalidRequest, NotFound
-from server.inference_input import ALSO_ACCEPTED, read_images, takes_long
-from server.inference_output import respond, wanted_outputs
+from server.inference_input import ALSO_ACCEPTED, pixels_of, put_pixels, read_images, takes_long
+from server.inference_output import encode_raw, respond, wanted_outputs
 from server.inference_parameters import FINAL_MARK, obey_parameters, wants_final_mark
 from server.model import Model
 from server.predictor import Predictor
+from server.prepared_requests import Prepared, PreparedRequests
 from server.repository import Repository
 from server.service import AnyMethod, Call, Method, StreamMethod
 from server.steps import Steps, walk
@@ -44,6 +49,9 @@ class InferenceService:
         self._max_batch_size = max_batch_size
         self._is_ready = is_ready
         self._extensions = (*_EXTENSIONS, *triton.extensions)
+        prepared = PreparedRequests(
+            pb.ModelInferRequest, partial(pixels_of, max_images=max_batch_size), put_pixels
+        )
         self.methods: Mapping[str, AnyMethod] = {
             "ServerLive": Method(pb.ServerLiveRequest, self.server_live),
             "ServerReady": Method(pb.ServerReadyRequest, self.server_ready),
@@ -56,6 +64,7 @@ class InferenceService:
                 is_work=True,
                 is_brief=_has_numbers,
                 steps=self.infer_in_steps,
+                parse=prepared.parse,
             ),
             "ModelStreamInfer": StreamMethod(pb.ModelInferRequest, self.model_stream_infer),
             **triton.methods,
@@ -107,14 +116,21 @@ class InferenceService:
             },
         )
 
-    def model_infer(self, request: pb.ModelInferRequest, call: Call) -> pb.ModelInferResponse:
+    def model_infer(
+        self, request: pb.ModelInferRequest | Prepared, call: Call
+    ) -> pb.ModelInferResponse | bytes:
         """Run a model; the reply is raw where the request was, and typed where it was."""
         return walk(self.infer_in_steps(request, call))
 
     def infer_in_steps(
-        self, request: pb.ModelInferRequest, call: Call
-    ) -> Steps[pb.ModelInferResponse]:
+        self, request: pb.ModelInferRequest | Prepared, call: Call
+    ) -> Steps[pb.ModelInferResponse | bytes]:
         """As model_infer, in steps."""
+        if isinstance(request, Prepared):
+            return self._infer_prepared(*request, call)
+        return self._infer(request, call)
+
+    def _infer(self, request: pb.ModelInferRequest, call: Call) -> Steps[pb.ModelInferResponse]:
         model = self._find(request.model_name, request.model_version, "model_name")
         with self._predictor.attempt(model, call) as attempt:
             if request.parameters:
@@ -126,13 +142,22 @@ class InferenceService:
             prediction = yield from attempt.predict(images.pixels)
             return respond(request, model, prediction, wanted, images.warnings)
 
+    def _infer_prepared(
+        self, request: pb.ModelInferRequest, pixels: NDArray[np.uint8], call: Call
+    ) -> Steps[bytes]:
+        model = self._find(request.model_name, request.model_version, "model_name")
+        with self._predictor.attempt(model, call) as attempt:
+            wanted = wanted_outputs(request, model)
+            prediction = yield from attempt.predict(pixels)
+            return encode_raw(model, prediction, wanted)
+
     def model_stream_infer(
         self, requests: Iterator[pb.ModelInferRequest], call: Call
     ) -> Iterator[pb.ModelStreamInferResponse]:
         """Run models one request after the other; the stream goes on after one that is refused."""
         for request in requests:
             try:
-                response = self.model_infer(request, call)
+                response = walk(self._infer(request, call))
             except (InvalidRequest, NotFound) as error:
                 yield pb.ModelStreamInferResponse(
                     error_message=str(error), infer_response=pb.ModelInferResponse(id=request.id)
@@ -148,8 +173,10 @@ class InferenceService:
         return self._repository.find(name, version)
 
 
-def _has_numbers(request: pb.ModelInferRequest) -> bool:
+def _has_numbers(request: pb.ModelInferRequest | Prepared) -> bool:
     """Whether no tensor holds pictures, which are to be decoded."""
+    if isinstance(request, Prepared):
+        return True
     return "BYTES" not in [tensor.datatype for tensor in request.inputs]
 
 

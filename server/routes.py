@@ -70,7 +70,7 @@ class Desk:
 class Route:
     """A method with its collectors."""
 
-    __slots__ = ("is_open", "method", "metrics", "path")
+    __slots__ = ("_read", "is_open", "method", "metrics", "path")
 
     def __init__(
         self, service: str, name: str, method: AnyMethod | None, metrics: ServerMetrics
@@ -84,11 +84,14 @@ class Route:
             kind, service, name, is_watch=isinstance(method, WatchMethod)
         )
         self.is_open = service in _OPEN_SERVICES
+        self._read: Any = method and (
+            (isinstance(method, Method) and method.parse) or method.request_type.FromString
+        )
 
     def parse(self, data: bytes) -> Any:
         """A request from its bytes; raises InvalidRequest."""
         try:
-            return self.method.request_type.FromString(data)
+            return self._read(data)
         except DecodeError as error:
             kind = self.method.request_type.DESCRIPTOR.full_name
             raise InvalidRequest("request", f"is no {kind}") from error

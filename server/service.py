@@ -37,7 +37,8 @@ class Method:
 
     Work waits in the bounded queue of the models; anything else, such as a readiness question,
     must be quick and passes it by. `steps` is `handle` in the steps of `server.steps`, for a front
-    that has several calls at hand.
+    that has several calls at hand. A method may read its requests in its own way, and answer by a
+    message or by its bytes.
     """
 
     request_type: Any
@@ -45,6 +46,7 @@ class Method:
     is_work: bool = False
     is_brief: Callable[[Any], bool] = _never  # whether a request is answered faster than handed on
     steps: Callable[[Any, Call], Steps[Any]] | None = None
+    parse: Callable[[bytes], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,12 @@ class Service(Protocol):
     def name(self) -> str: ...
     @property
     def methods(self) -> Mapping[str, AnyMethod]: ...
+
+
+def encode(reply: Any) -> bytes:
+    """The bytes of an answer, which may be them already."""
+    encoded: bytes = reply if type(reply) is bytes else reply.SerializeToString()
+    return encoded
 
 
 def ensure_awaited(call: Call) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from gurmukhi.labels import GLYPHS
 from gurmukhi.synthetic import synthetic_digits
-from server.digit_answers import answer_batch, answer_one
+from gurmukhi.v1 import digits_pb2 as pb
+from server.digit_answers import answer_batch, encode_one
 from server.model import Model, Prediction, load_model
 
 DIGITS, _ = synthetic_digits(40, 31)
@@ -31,7 +32,9 @@ def one_by_one(
         for one in (slice(index, index + 1) for index in range(len(digits)))
     ]
     return [
-        answer_one(model, row, found, top_k, low_confidence)
+        pb.ClassifyResponse.FromString(
+            encode_one(model, row, found, top_k, low_confidence)
+        ).classification
         for row, found in zip(rows, NOTICED, strict=False)
     ]
 

@@ -1,0 +1,95 @@
+"""Read at once a request that differs from an earlier one in its pixels alone.
+
+A client's requests are mostly alike: model, outputs and shapes stay. Where the bytes around the
+pixels are those of a request that was read before, so is all that they say, since the bytes of a
+`bytes` field mean nothing to Protocol Buffers (encoding guide, "Length-Delimited Records").
+"""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from gurmukhi.image import SIDE
+
+_INVERTED: Final = bytes(range(255, -1, -1))
+# Kept of one length, and lengths; of each request so many bytes around its pixels at most.
+_OF_ONE_LENGTH: Final = 4
+_LENGTHS: Final = 256
+_AROUND_BYTES: Final = 512
+
+
+class Prepared(NamedTuple):
+    """A request of which only the pixels were read."""
+
+    request: Any  # the message without its pixels; not to be changed
+    pixels: NDArray[np.uint8]  # (N, 32, 32)
+
+
+class _Known(NamedTuple):
+    before: bytes  # the pixels
+    after: bytes
+    request: Any
+
+
+class PreparedRequests:
+    """Reads the requests of one method.
+
+    `pixels_of` gives the pixels of a message, whole images and at least one, that has them in one
+    piece and can be answered by them and the rest of it; None of any other. `put_pixels` puts
+    others in their place.
+    """
+
+    def __init__(
+        self,
+        request_type: Any,
+        pixels_of: Callable[[Any], bytes | None],
+        put_pixels: Callable[[Any, bytes], None],
+    ) -> None:
+        self._read = request_type.FromString
+        self._pixels_of = pixels_of
+        self._put_pixels = put_pixels
+        self._known: dict[int, tuple[_Known, ...]] = {}  # by the length of the whole
+        self._lock = Lock()  # of those who add to them
+
+    def parse(self, data: bytes) -> Any:
+        """A message, or a Prepared; raises DecodeError."""
+        for before, after, request in self._known.get(len(data), ()):
+            if data.startswith(before) and data.endswith(after):
+                size = len(data) - len(before) - len(after)
+                images = np.frombuffer(data, np.uint8, size, len(before))
+                return Prepared(request, images.reshape(-1, SIDE, SIDE))
+        request = self._read(data)
+        pixels = self._pixels_of(request)
+        if pixels is not None and len(data) - len(pixels) <= _AROUND_BYTES:
+            self._prepare(data, pixels)
+        return request
+
+    def _prepare(self, data: bytes, pixels: bytes) -> None:
+        """Keep what a request says beside its pixels, if it is certain where they are.
+
+        Equal bytes may be elsewhere too, and not be read as pixels; then other bytes in their place
+        do not give other pixels.
+        """
+        start = data.find(pixels)
+        if start < 0:
+            return
+        before, after = data[:start], data[start + len(pixels) :]
+        others = pixels.translate(_INVERTED)
+        expected = self._read(data)
+        self._put_pixels(expected, others)
+        try:
+            is_certain = self._read(before + others + after) == expected
+        except DecodeError:  # they are in a text, which not all bytes are
+            return
+        if not is_certain:
+            return
+        self._put_pixels(expected, b"")
+        with self._lock:
+            kept = self._known.pop(len(data), ())[: _OF_ONE_LENGTH - 1]
+            self._known[len(data)] = (_Known(before, after, expected), *kept)
+            if len(self._known) > _LENGTHS:
+                del self._known[next(iter(self._known))]

@@ -1,0 +1,31 @@
+"""Fields of Protocol Buffers whose length comes before them: bytes, messages, packed numbers.
+
+Source: protobuf.dev, "Encoding", "Length-Delimited Records".
+"""
+
+from functools import lru_cache
+from typing import Any, Final
+
+_LENGTH_DELIMITED: Final = 2
+
+
+def number_of(message: Any, field: str) -> int:
+    """The number of a field of a message type."""
+    number: int = message.DESCRIPTOR.fields_by_name[field].number
+    return number
+
+
+@lru_cache(maxsize=1024)
+def prefix(number: int, size: int) -> bytes:
+    """What comes before so many bytes of a field: its tag, and their number."""
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(size)
+
+
+def _varint(value: int) -> bytes:
+    """A number by seven bits a byte, the lowest first; the highest bit says that more follow."""
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)

@@ -1,0 +1,188 @@
+"""A request that was prepared says what it says when it is read, whatever bytes it has."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gurmukhi.inference import open_inference_grpc_pb2 as inference
+from gurmukhi.synthetic import synthetic_digits
+from gurmukhi.v1 import digits_pb2 as digits
+from server import prepared_requests
+from server.digit_service import _pixels_of as pixels_of_picture
+from server.digit_service import _put_pixels as put_picture
+from server.inference_input import pixels_of, put_pixels, read_images
+from server.inference_output import encode_raw, respond, wanted_outputs
+from server.model import load_model
+from server.prepared_requests import Prepared, PreparedRequests
+
+IMAGES, _ = synthetic_digits(8, 3)
+
+
+def tensors() -> PreparedRequests:
+    return PreparedRequests(
+        inference.ModelInferRequest, partial(pixels_of, max_images=1000), put_pixels
+    )
+
+
+def pictures() -> PreparedRequests:
+    return PreparedRequests(digits.ClassifyRequest, pixels_of_picture, put_picture)
+
+
+def tensor(images: Any, name: str = "mlp", **fields: Any) -> inference.ModelInferRequest:
+    request = inference.ModelInferRequest(model_name=name, **fields)
+    request.inputs.add(name="pixels", datatype="UINT8", shape=images.shape)
+    request.raw_input_contents.append(images.tobytes())
+    return request
+
+
+def test_a_second_request_is_read_by_its_pixels_alone() -> None:
+    reader = tensors()
+    first, second = (tensor(IMAGES[at : at + 3]).SerializeToString() for at in (0, 3))
+    assert isinstance(reader.parse(first), inference.ModelInferRequest)
+    found = reader.parse(second)
+    assert isinstance(found, Prepared)
+    assert np.array_equal(found.pixels, IMAGES[3:6])
+    assert found.request.model_name == "mlp"
+    assert found.request.raw_input_contents == [b""]
+
+
+def test_a_picture_has_fields_on_either_side_of_its_pixels() -> None:
+    reader = pictures()
+    for model in ("mlp", "svm"):  # of one length
+        for image in IMAGES[:2]:
+            request = digits.ClassifyRequest(
+                image=digits.Image(pixels=image.tobytes()), model=model, top_k=3
+            )
+            found = reader.parse(request.SerializeToString())
+        assert isinstance(found, Prepared)
+        assert (found.request.model, found.request.top_k) == (model, 3)
+        assert np.array_equal(found.pixels[0], IMAGES[1])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        tensor(IMAGES[:1], id="1"),
+        tensor(IMAGES[:1], parameters={"a": inference.InferParameter(bool_param=True)}),
+        tensor(IMAGES[:0]),
+        tensor(IMAGES.reshape(4, 2, 32, 32)),
+        tensor(np.zeros((1001, 32, 32), np.uint8)),
+    ],
+    ids=["id", "parameters", "no image", "shape", "too many"],
+)
+def test_what_may_be_refused_or_is_other_each_time_is_read_each_time(
+    request_: inference.ModelInferRequest,
+) -> None:
+    reader = tensors()
+    for _ in range(2):
+        assert reader.parse(request_.SerializeToString()) == request_
+
+
+@pytest.mark.parametrize("decoy", ["unknown field", "name", "an earlier field"])
+def test_equal_bytes_elsewhere_are_not_taken_for_pixels(
+    decoy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared_requests, "_AROUND_BYTES", 4096)
+    pixels = bytes(range(65, 97)) * 32  # also a text
+    request = digits.ClassifyRequest(image=digits.Image(pixels=pixels))
+    if decoy == "name":
+        # In another order than a writer's: the name comes first, and holds the same bytes.
+        first = digits.ClassifyRequest(model=pixels.decode())
+    elif decoy == "an earlier field":
+        first = digits.ClassifyRequest(image=digits.Image(pixels=pixels))
+    else:
+        first = digits.ClassifyRequest.FromString(b"\xa2\x06\x80\x08" + pixels)
+    data = first.SerializeToString() + request.SerializeToString()
+    others = data.replace(pixels, pixels.lower(), 1)
+    reader = pictures()
+    for part in (data, others, data):
+        found = reader.parse(part)
+        whole = digits.ClassifyRequest.FromString(part)
+        assert found == whole
+
+
+def test_pixels_that_are_like_the_length_before_them_are_not_found_too_early() -> None:
+    """1024 is 80 08, so that many 08 seem to begin a byte before the first pixel."""
+    reader = pictures()
+    for pixels in (b"\x08" * 1024, b"\x01" * 1023 + b"\x08"):
+        request = digits.ClassifyRequest(image=digits.Image(pixels=pixels))
+        assert reader.parse(request.SerializeToString()) == request
+
+
+def test_bytes_that_are_no_message_are_refused_where_others_are_known() -> None:
+    reader = tensors()
+    data = tensor(IMAGES[:1]).SerializeToString()
+    reader.parse(data)
+    broken = b"\xff" * 10 + data[10:]
+    with pytest.raises(DecodeError):
+        reader.parse(broken)
+
+
+def test_few_are_kept() -> None:
+    reader = tensors()
+    for name in ("a", "b", "c", "d", "e", "f"):
+        reader.parse(tensor(IMAGES[:1], name).SerializeToString())
+    assert [len(known) for known in reader._known.values()] == [4]
+    assert isinstance(reader.parse(tensor(IMAGES[:1], "f").SerializeToString()), Prepared)
+    for length in range(1, 400):
+        reader.parse(tensor(IMAGES[:1], "a" * length).SerializeToString())
+    assert len(reader._known) == 256
+    long = tensor(IMAGES[:1], "a" * 1000).SerializeToString()
+    assert reader.parse(long) == reader.parse(long)
+
+
+@given(st.data())
+def test_any_message_says_the_same_as_when_it_is_read(data: st.DataObject) -> None:
+    """Messages of a few parts, in any order and more than once, some cut or changed."""
+    rows = [b"\x00" * 1024, b"\x08" * 1024, IMAGES[0].tobytes()]
+    images = st.builds(
+        lambda pixels: digits.ClassifyRequest(image=digits.Image(pixels=pixels)),
+        st.sampled_from(rows),
+    )
+    others = st.sampled_from(
+        [
+            digits.ClassifyRequest(model="mlp"),
+            digits.ClassifyRequest(top_k=3),
+            digits.ClassifyRequest(model=(b"\x08" * 1024).decode()),
+            digits.ClassifyRequest(image=digits.Image(encoded=b"\x00" * 1024)),
+        ]
+    )
+    parts = st.lists(images | others, min_size=1, max_size=4)
+    reader = pictures()
+    for _ in range(4):
+        message = b"".join(one.SerializeToString() for one in data.draw(parts))
+        for other in (message, *(message.replace(row, rows[2]) for row in rows[:2])):
+            try:
+                expected = digits.ClassifyRequest.FromString(other)
+            except DecodeError:
+                with pytest.raises(DecodeError):
+                    reader.parse(other)
+                continue
+            found = reader.parse(other)
+            if isinstance(found, Prepared):
+                request = digits.ClassifyRequest()
+                request.CopyFrom(found.request)
+                request.image.pixels = found.pixels.tobytes()
+                found = request
+            assert found == expected
+
+
+@pytest.mark.parametrize("name", ["mlp", "svm-rbf"])
+@pytest.mark.parametrize("outputs", [(), ("scores", "digit")])
+def test_an_answer_in_bytes_is_the_message(
+    models: Path, name: str, outputs: tuple[str, ...]
+) -> None:
+    model = load_model(models / name / "1")
+    request = tensor(IMAGES, name)
+    for output in outputs:
+        request.outputs.add(name=output)
+    pixels = read_images(request, None, 1000).pixels  # type: ignore[arg-type]  # nothing to decode
+    prediction, wanted = model.predict(pixels), wanted_outputs(request, model)
+    message = respond(request, model, prediction, wanted, ())
+    assert encode_raw(model, prediction, wanted) == message.SerializeToString()
