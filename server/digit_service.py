@@ -47,6 +47,9 @@ class DigitService:
         self._predictor = predictor
         self._max_batch_size = max_batch_size
         self._low_confidence = low_confidence
+        prepared = PreparedRequests(
+            pb.ClassifyRequest, _pixels_of, _put_pixels, keep=lambda request: request
+        )
         self.methods: Mapping[str, AnyMethod] = {
             "Classify": Method(
                 pb.ClassifyRequest,
@@ -54,7 +57,7 @@ class DigitService:
                 is_work=True,
                 is_brief=_has_pixels,
                 steps=self.classify_in_steps,
-                parse=PreparedRequests(pb.ClassifyRequest, _pixels_of, _put_pixels).parse,
+                parse=prepared.parse,
             ),
             "ClassifyBatch": Method(
                 pb.ClassifyBatchRequest,

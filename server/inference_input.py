@@ -66,6 +66,8 @@ def pixels_of(request: pb.ModelInferRequest, max_images: int) -> bytes | None:
     shape, pixels = list(tensor.shape), raw[0]
     if tensor.HasField("contents") or not shape or shape[1:] not in _SHAPES["UINT8"]:
         return None
+    if any(output.parameters for output in request.outputs):
+        return None
     is_whole = 1 <= shape[0] <= max_images and len(pixels) == shape[0] * SIDE * SIDE
     return pixels if is_whole else None
 

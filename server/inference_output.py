@@ -3,6 +3,7 @@
 Source: Triton's "Classification Extension" (docs/protocol/extension_classification.md).
 """
 
+import sys
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -19,6 +20,7 @@ from server.wire_format import number_of, prefix
 _CLASSIFICATION: Final = "classification"
 _LABEL: Final = "digit"  # one number an image, not one a class
 
+_IS_LITTLE_ENDIAN: Final = sys.byteorder == "little"
 _RAW_CONTENTS: Final = number_of(pb.ModelInferResponse, "raw_output_contents")
 # Of each output its name, datatype and shape.
 _Layout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
@@ -82,14 +84,32 @@ def respond(
     return response
 
 
-def encode_raw(model: Model, prediction: Prediction, wanted: Sequence[Wanted]) -> bytes:
-    """The answer to a raw request without an id, as `respond` gives it, in its bytes."""
-    arrays = [_array(prediction, model, output) for output in wanted]
-    parts = [_encoded_head(model.name, model.version, _layout(wanted, arrays))]
-    for array in arrays:
-        raw = to_raw(array)
-        parts += (prefix(_RAW_CONTENTS, len(raw)), raw)
-    return b"".join(parts)
+class RawWriter:
+    """Writes the answers to raw requests that ask the same of the same version, in their bytes.
+
+    They are those of `respond` to a request without an id, for tensors; one prediction for such a
+    request says of what shapes they are.
+    """
+
+    __slots__ = ("_head", "_outputs")
+
+    def __init__(self, model: Model, wanted: Sequence[Wanted], prediction: Prediction) -> None:
+        arrays = [prediction.output(output.name) for output in wanted]
+        head = _head(model.name, model.version, _layout(wanted, arrays))
+        # In a message the raw contents come after all else.
+        self._head: bytes = head.SerializeToString()
+        self._outputs = [
+            (prefix(_RAW_CONTENTS, array.nbytes), prediction.place(output.name))
+            for output, array in zip(wanted, arrays, strict=True)
+        ]
+
+    def write(self, prediction: Prediction) -> bytes:
+        """The answer by another prediction for as many images."""
+        parts = [self._head]
+        for before, place in self._outputs:
+            array: Any = prediction[place]
+            parts += (before, array.tobytes() if _IS_LITTLE_ENDIAN else to_raw(array))
+        return b"".join(parts)
 
 
 def classifications(
@@ -117,13 +137,6 @@ def _head(name: str, version: str, outputs: _Layout) -> pb.ModelInferResponse:
     for output, datatype, shape in outputs:
         response.outputs.add(name=output, datatype=datatype, shape=shape)
     return response
-
-
-@lru_cache(maxsize=256)
-def _encoded_head(name: str, version: str, outputs: _Layout) -> bytes:
-    """The same in its bytes; in a message the raw contents come after all of it."""
-    encoded: bytes = _head(name, version, outputs).SerializeToString()
-    return encoded
 
 
 def _layout(wanted: Sequence[Wanted], arrays: Sequence[NDArray[Any]]) -> _Layout:

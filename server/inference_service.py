@@ -15,7 +15,7 @@ from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.manifest import TensorSpec
 from server.errors import InvalidRequest, NotFound
 from server.inference_input import ALSO_ACCEPTED, pixels_of, put_pixels, read_images, takes_long
-from server.inference_output import encode_raw, respond, wanted_outputs
+from server.inference_output import RawWriter, respond, wanted_outputs
 from server.inference_parameters import FINAL_MARK, obey_parameters, wants_final_mark
 from server.model import Model
 from server.predictor import Predictor
@@ -50,7 +50,7 @@ class InferenceService:
         self._is_ready = is_ready
         self._extensions = (*_EXTENSIONS, *triton.extensions)
         prepared = PreparedRequests(
-            pb.ModelInferRequest, partial(pixels_of, max_images=max_batch_size), put_pixels
+            pb.ModelInferRequest, partial(pixels_of, max_images=max_batch_size), put_pixels, _Asked
         )
         self.methods: Mapping[str, AnyMethod] = {
             "ServerLive": Method(pb.ServerLiveRequest, self.server_live),
@@ -143,13 +143,18 @@ class InferenceService:
             return respond(request, model, prediction, wanted, images.warnings)
 
     def _infer_prepared(
-        self, request: pb.ModelInferRequest, pixels: NDArray[np.uint8], call: Call
+        self, asked: "_Asked", pixels: NDArray[np.uint8], call: Call
     ) -> Steps[bytes]:
-        model = self._find(request.model_name, request.model_version, "model_name")
+        model = self._find(asked.model_name, asked.model_version, "model_name")
+        kind = (model.version, model.output_names)  # the same for another model of that version
         with self._predictor.attempt(model, call) as attempt:
-            wanted = wanted_outputs(request, model)
+            writer = asked.writers.get(kind)
+            if writer is None:
+                wanted = wanted_outputs(asked.request, model)
             prediction = yield from attempt.predict(pixels)
-            return encode_raw(model, prediction, wanted)
+            if writer is None:
+                writer = asked.writers[kind] = RawWriter(model, wanted, prediction)
+            return writer.write(prediction)
 
     def model_stream_infer(
         self, requests: Iterator[pb.ModelInferRequest], call: Call
@@ -171,6 +176,15 @@ class InferenceService:
         if not name:  # unlike DigitService, the protocol has no default model
             raise InvalidRequest(field, "is empty; expected the name of a model")
         return self._repository.find(name, version)
+
+
+class _Asked:
+    """What a prepared request asks, and what writes the answer of each version to it."""
+
+    def __init__(self, request: pb.ModelInferRequest) -> None:
+        self.request = request
+        self.model_name, self.model_version = request.model_name, request.model_version
+        self.writers: dict[tuple[str, tuple[str, ...]], RawWriter] = {}
 
 
 def _has_numbers(request: pb.ModelInferRequest | Prepared) -> bool:

@@ -36,6 +36,10 @@ class Prediction(NamedTuple):
             raise KeyError(name)
         return array
 
+    def place(self, name: str) -> int:
+        """Which of the fields one output is."""
+        return self._fields.index(_FIELDS[name])
+
     def part(self, start: int, end: int) -> "Prediction":
         """The outputs for some of the images."""
         digits, scores, likely = self

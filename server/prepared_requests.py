@@ -25,14 +25,14 @@ _AROUND_BYTES: Final = 512
 class Prepared(NamedTuple):
     """A request of which only the pixels were read."""
 
-    request: Any  # the message without its pixels; not to be changed
+    asked: Any  # what the rest of the message asks
     pixels: NDArray[np.uint8]  # (N, 32, 32)
 
 
 class _Known(NamedTuple):
     before: bytes  # the pixels
     after: bytes
-    request: Any
+    asked: Any
 
 
 class PreparedRequests:
@@ -40,7 +40,7 @@ class PreparedRequests:
 
     `pixels_of` gives the pixels of a message, whole images and at least one, that has them in one
     piece and can be answered by them and the rest of it; None of any other. `put_pixels` puts
-    others in their place.
+    others in their place, and `keep` makes of a message without pixels what is kept of it.
     """
 
     def __init__(
@@ -48,20 +48,22 @@ class PreparedRequests:
         request_type: Any,
         pixels_of: Callable[[Any], bytes | None],
         put_pixels: Callable[[Any, bytes], None],
+        keep: Callable[[Any], Any],
     ) -> None:
         self._read = request_type.FromString
         self._pixels_of = pixels_of
         self._put_pixels = put_pixels
+        self._keep = keep
         self._known: dict[int, tuple[_Known, ...]] = {}  # by the length of the whole
         self._lock = Lock()  # of those who add to them
 
     def parse(self, data: bytes) -> Any:
         """A message, or a Prepared; raises DecodeError."""
-        for before, after, request in self._known.get(len(data), ()):
+        for before, after, asked in self._known.get(len(data), ()):
             if data.startswith(before) and data.endswith(after):
                 size = len(data) - len(before) - len(after)
                 images = np.frombuffer(data, np.uint8, size, len(before))
-                return Prepared(request, images.reshape(-1, SIDE, SIDE))
+                return Prepared(asked, images.reshape(-1, SIDE, SIDE))
         request = self._read(data)
         pixels = self._pixels_of(request)
         if pixels is not None and len(data) - len(pixels) <= _AROUND_BYTES:
@@ -90,6 +92,6 @@ class PreparedRequests:
         self._put_pixels(expected, b"")
         with self._lock:
             kept = self._known.pop(len(data), ())[: _OF_ONE_LENGTH - 1]
-            self._known[len(data)] = (_Known(before, after, expected), *kept)
+            self._known[len(data)] = (_Known(before, after, self._keep(expected)), *kept)
             if len(self._known) > _LENGTHS:
                 del self._known[next(iter(self._known))]
