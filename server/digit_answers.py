@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from gurmukhi.image import INVERTED, SEVERAL_GLYPHS
 from gurmukhi.labels import CLASS_COUNT, GLYPHS
-from gurmukhi.tensor import to_raw
 from gurmukhi.v1 import digits_pb2 as pb
 from server.model import Model, Prediction
-from server.wire_format import number_of, prefix
+from server.wire_format import little_endian, number_of, prefix
 
 _WARNINGS: Final = {
     INVERTED: pb.WARNING_INVERTED,
@@ -44,12 +43,12 @@ def encode_one(
     warnings = [_WARNINGS[warning] for warning in noticed] if noticed else []
     known = prediction.probabilities
     if known is not None:
-        likely = _PROBABILITIES + to_raw(known[0])
+        likely = _PROBABILITIES + little_endian(known[0])
         confidence = known.item(digit)
         for limit, warning in _limits(model, low_confidence):
             if confidence < limit:
                 warnings.append(warning)
-    parts = [_digit(digit), likely, _SCORES, to_raw(scores)]
+    parts = [_digit(digit), likely, _SCORES, little_endian(scores)]
     if warnings or top_k or pixels:
         probabilities = [] if known is None else known[0].tolist()
         top = _top(digit, scores.tolist(), probabilities, top_k) if top_k else ()

@@ -3,7 +3,6 @@
 Source: Triton's "Classification Extension" (docs/protocol/extension_classification.md).
 """
 
-import sys
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -15,12 +14,11 @@ from gurmukhi.inference import open_inference_grpc_pb2 as pb
 from gurmukhi.tensor import datatype_of, to_contents, to_raw
 from server.errors import InvalidRequest
 from server.model import Model, Prediction
-from server.wire_format import number_of, prefix
+from server.wire_format import little_endian, number_of, prefix
 
 _CLASSIFICATION: Final = "classification"
 _LABEL: Final = "digit"  # one number an image, not one a class
 
-_IS_LITTLE_ENDIAN: Final = sys.byteorder == "little"
 _RAW_CONTENTS: Final = number_of(pb.ModelInferResponse, "raw_output_contents")
 # Of each output its name, datatype and shape.
 _Layout: TypeAlias = tuple[tuple[str, str, tuple[int, ...]], ...]
@@ -108,7 +106,7 @@ class RawWriter:
         parts = [self._head]
         for before, place in self._outputs:
             array: Any = prediction[place]
-            parts += (before, array.tobytes() if _IS_LITTLE_ENDIAN else to_raw(array))
+            parts += (before, little_endian(array))
         return b"".join(parts)
 
 

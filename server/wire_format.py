@@ -1,12 +1,18 @@
 """Fields of Protocol Buffers whose length comes before them: bytes, messages, packed numbers.
 
+Numbers are little-endian there, as in the raw contents of tensors.
+
 Source: protobuf.dev, "Encoding", "Length-Delimited Records".
 """
 
+import sys
 from functools import lru_cache
 from typing import Any, Final
 
+from numpy.typing import NDArray
+
 _LENGTH_DELIMITED: Final = 2
+_IS_LITTLE_ENDIAN: Final = sys.byteorder == "little"
 
 
 def number_of(message: Any, field: str) -> int:
@@ -19,6 +25,11 @@ def number_of(message: Any, field: str) -> int:
 def prefix(number: int, size: int) -> bytes:
     """What comes before so many bytes of a field: its tag, and their number."""
     return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(size)
+
+
+def little_endian(array: NDArray[Any]) -> bytes:
+    """The bytes of an array of the machine's own byte order, row by row."""
+    return (array if _IS_LITTLE_ENDIAN else array.byteswap()).tobytes()
 
 
 def _varint(value: int) -> bytes:
