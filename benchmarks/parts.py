@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any, Final
@@ -30,12 +31,13 @@ from server.envoy_calls import Event
 from server.envoy_front import EnvoyFront, EnvoyFrontConfig
 from server.flags import add_arguments
 from server.grpc_wire import frame
-from server.inference_input import read_images
-from server.inference_output import respond, wanted_outputs
+from server.inference_input import pixels_of, put_pixels, read_images
+from server.inference_output import RawWriter, respond, wanted_outputs
 from server.metrics import ServerMetrics
 from server.model import load_model
 from server.policy import Candidate
 from server.predictor import Predictor
+from server.prepared_requests import PreparedRequests
 from server.process import ServingProcess
 from server.repository import Catalogue, Repository
 from server.worker import RemoteControl
@@ -97,8 +99,16 @@ def _parts(bundle: Path) -> dict[str, Callable[[], Any]]:
         with predictor.attempt(model, call):
             pass
 
+    reader = PreparedRequests(
+        inference.ModelInferRequest, partial(pixels_of, max_images=1000), put_pixels, keep=id
+    )
+    reader.parse(body)  # the first is read in the ordinary way
+    writer = RawWriter(model, wanted, prediction)
+
     return {
-        "parse (protobuf)": lambda: inference.ModelInferRequest.FromString(body),
+        "read a prepared request": lambda: reader.parse(body),
+        "write the answer to it": lambda: writer.write(prediction),
+        "parse another (protobuf)": lambda: inference.ModelInferRequest.FromString(body),
         "read pixels and wanted outputs": lambda: (
             wanted_outputs(request, model),
             read_images(request, call, 1000),

@@ -17,7 +17,7 @@ from gurmukhi.image import SIDE
 
 _INVERTED: Final = bytes(range(255, -1, -1))
 # Kept of one length, and lengths; of each request so many bytes around its pixels at most.
-_OF_ONE_LENGTH: Final = 4
+_OF_ONE_LENGTH: Final = 16
 _LENGTHS: Final = 256
 _AROUND_BYTES: Final = 512
 

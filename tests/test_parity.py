@@ -1,5 +1,6 @@
 """Exported graphs give the native model's labels, whatever the kernel and the picture."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,12 @@ def test_a_graph_of_another_model_is_refused() -> None:
         check_parity(finish_graph(one.export()), other, pictures())
 
 
+@cache
+def ten_thousand(start: int) -> NDArray[np.uint8]:
+    """Images from `start` on; a hundred thousand have 100 MB, and are drawn once for all."""
+    return synthetic_digits(10_000, 9, start=start)[0]
+
+
 def every_recipe() -> list[Any]:
     recipes: list[Recipe] = [*RECIPES, *searched_recipes(committed_selection())]
     return [pytest.param(one, id=f"{one.name}/{one.version}") for one in recipes]
@@ -170,5 +177,4 @@ def test_every_version_is_exact_on_images_without_end(recipe: Recipe) -> None:
     # libsvm takes minutes for as many where there are thousands of support vectors.
     many = isinstance(model, MLPModel) or recipe.version == 1
     for start in range(0, 100_000 if many else 10_000, 10_000):
-        batch, _ = synthetic_digits(10_000, 9, start=start)
-        check_parity(graph, model, {"synthetic": batch})
+        check_parity(graph, model, {"synthetic": ten_thousand(start)})
