@@ -35,28 +35,59 @@ def encode_one(
     low_confidence: float,
     pixels: bytes = b"",
 ) -> bytes:
-    """The ClassifyResponse to the first image of a prediction, in its bytes.
+    """The ClassifyResponse to the one image of a prediction, in its bytes.
 
     `noticed` are its picture's warnings, and `pixels` what is to be returned of it.
     """
-    digit, scores, likely = prediction.digits.item(0), prediction.scores[0], b""
+    digit, scores, likely = prediction.digits.item(), prediction.scores, b""
     warnings = [_WARNINGS[warning] for warning in noticed] if noticed else []
     known = prediction.probabilities
     if known is not None:
-        likely = _PROBABILITIES + little_endian(known[0])
+        likely = _PROBABILITIES + little_endian(known)
         confidence = known.item(digit)
-        for limit, warning in _limits(model, low_confidence):
-            if confidence < limit:
-                warnings.append(warning)
+        if confidence < low_confidence or confidence < model.manifest.warn_below:  # few are
+            limits = _limits(model, low_confidence)
+            warnings += [warning for limit, warning in limits if confidence < limit]
     parts = [_digit(digit), likely, _SCORES, little_endian(scores)]
     if warnings or top_k or pixels:
         probabilities = [] if known is None else known[0].tolist()
-        top = _top(digit, scores.tolist(), probabilities, top_k) if top_k else ()
+        top = _top(digit, scores[0].tolist(), probabilities, top_k) if top_k else ()
         rest = pb.Classification(warnings=warnings, top=top, pixels=pixels)
         parts.append(rest.SerializeToString())  # fields that come after the others
     answer = b"".join(parts)
     version = _encoded_version(model.name, model.version, model.sha256)
     return prefix(_ANSWER, len(answer)) + answer + version
+
+
+class PlainWriter:
+    """Writes the answers of one version that are digit, probabilities and scores alone.
+
+    They are those of `encode_one` without candidates, pixels and warnings.
+    """
+
+    __slots__ = ("_end", "_heads", "_least_confidence")
+
+    def __init__(self, model: Model, low_confidence: float) -> None:
+        numbers = 4 * CLASS_COUNT
+        if "probabilities" in model.output_names:
+            first, rest = _PROBABILITIES, numbers + len(_SCORES) + numbers
+        else:
+            first, rest = _SCORES, numbers
+        heads = [_digit(digit) + first for digit in range(CLASS_COUNT)]
+        self._heads = [prefix(_ANSWER, len(head) + rest) + head for head in heads]
+        self._end = _encoded_version(model.name, model.version, model.sha256)
+        self._least_confidence = max(limit for limit, _ in _limits(model, low_confidence))
+
+    def write(self, prediction: Prediction) -> bytes | None:
+        """The ClassifyResponse to the one image of a prediction; None where it is to be warned."""
+        digits, scores, known = prediction
+        digit, numbers = digits.item(), little_endian(scores)
+        if known is None:
+            return b"".join((self._heads[digit], numbers, self._end))
+        if known.item(digit) < self._least_confidence:
+            return None
+        likely = little_endian(known)
+        return b"".join((self._heads[digit], likely, _SCORES, numbers, self._end))
 
 
 def answer_batch(

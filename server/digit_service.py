@@ -1,7 +1,7 @@
 """gurmukhi.v1.DigitService: an image in, a digit out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Self
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from gurmukhi.image import (
 )
 from gurmukhi.labels import CLASS_COUNT
 from gurmukhi.v1 import digits_pb2 as pb
-from server.digit_answers import answer_batch, encode_one, model_version
+from server.digit_answers import PlainWriter, answer_batch, encode_one, model_version
 from server.errors import InvalidRequest, NotFound, ServiceError
 from server.predictor import Predictor
 from server.prepared_requests import Prepared, PreparedRequests
@@ -47,7 +47,7 @@ class DigitService:
         self._predictor = predictor
         self._max_batch_size = max_batch_size
         self._low_confidence = low_confidence
-        prepared = PreparedRequests(pb.ClassifyRequest, _pixels_of, _put_pixels, keep=_Asked.by)
+        prepared = PreparedRequests(pb.ClassifyRequest, _pixels_of, _put_pixels, _Asked)
         self.methods: Mapping[str, AnyMethod] = {
             "Classify": Method(
                 pb.ClassifyRequest,
@@ -73,20 +73,36 @@ class DigitService:
 
     def classify_in_steps(self, request: pb.ClassifyRequest | Prepared, call: Call) -> Steps[bytes]:
         """As classify, in steps."""
-        asked: _Asked
-        asked, pixels = request if isinstance(request, Prepared) else (_Asked.by(request), None)
-        _check_top_k(asked.top_k)
+        if isinstance(request, Prepared):
+            return self._classify_prepared(*request, call)
+        return self._classify(request, call)
+
+    def _classify(self, request: pb.ClassifyRequest, call: Call) -> Steps[bytes]:
+        _check_top_k(request.top_k)
+        model = self._repository.find(request.model, request.version)
+        with self._predictor.attempt(model, call) as attempt:
+            if request.image.encoded:
+                yield None
+            image = _read_image(request.image, "image")
+            prediction = yield from attempt.predict(image.pixels[None])
+            pixels = image.pixels.tobytes() if request.return_pixels else b""
+            return encode_one(
+                model, prediction, image.warnings, request.top_k, self._low_confidence, pixels
+            )
+
+    def _classify_prepared(
+        self, asked: "_Asked", pixels: NDArray[np.uint8], call: Call
+    ) -> Steps[bytes]:
         model = self._repository.find(asked.model, asked.version)
         with self._predictor.attempt(model, call) as attempt:
-            warnings: tuple[str, ...] = ()
-            if pixels is None:
-                if asked.image.encoded:
-                    yield None
-                image = _read_image(asked.image, "image")
-                pixels, warnings = image.pixels[None], image.warnings
             prediction = yield from attempt.predict(pixels)
-            seen = pixels.tobytes() if asked.return_pixels else b""
-            return encode_one(model, prediction, warnings, asked.top_k, self._low_confidence, seen)
+            kind = (model.version, model.sha256)
+            writer = asked.writers.get(kind)
+            if writer is None:
+                writer = asked.writers[kind] = PlainWriter(model, self._low_confidence)
+            return writer.write(prediction) or encode_one(
+                model, prediction, (), 0, self._low_confidence
+            )
 
     def classify_batch(
         self, request: pb.ClassifyBatchRequest, call: Call
@@ -163,23 +179,18 @@ def _read_pictures(
     return np.stack([image.pixels for image in found]), [image.warnings for image in found]
 
 
-class _Asked(NamedTuple):
-    """What a request asks, in fields that are faster to read than a message's."""
+class _Asked:
+    """What a prepared request asks, and what writes the answer of each version to it."""
 
-    image: pb.Image
-    model: str
-    version: str
-    top_k: int
-    return_pixels: bool
-
-    @classmethod
-    def by(cls, request: pb.ClassifyRequest) -> Self:
-        return cls(
-            request.image, request.model, request.version, request.top_k, request.return_pixels
-        )
+    def __init__(self, request: pb.ClassifyRequest) -> None:
+        self.model, self.version = request.model, request.version
+        self.writers: dict[tuple[str, str], PlainWriter] = {}  # by version and sha256
 
 
 def _pixels_of(request: pb.ClassifyRequest) -> bytes | None:
+    """The raw pixels of a request that asks for nothing that not every answer has."""
+    if request.top_k or request.return_pixels:
+        return None
     pixels: bytes = request.image.pixels  # empty where it is encoded
     return pixels if len(pixels) == _PIXEL_BYTES else None
 

@@ -8,7 +8,7 @@ import pytest
 from gurmukhi.labels import GLYPHS
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as pb
-from server.digit_answers import answer_batch, encode_one
+from server.digit_answers import PlainWriter, answer_batch, encode_one
 from server.model import Model, Prediction, load_model
 
 DIGITS, _ = synthetic_digits(40, 31)
@@ -64,3 +64,15 @@ def test_a_confidence_is_held_against_its_limit_in_full_precision(model: Model) 
     prediction = Prediction(np.zeros(4, np.int64), likely, likely)
     answers = answer_batch(model, prediction, NOTICED[:4], 0, 0.7).classifications
     assert list(answers) == one_by_one(model, prediction, 0, 0.7)
+
+
+def test_a_plain_answer_is_the_same_in_its_bytes(model: Model) -> None:
+    predictions = [model.predict(image[None]) for image in IMAGES]
+    for digit, scores in enumerate(np.eye(10, dtype=np.float32)[:, None]):
+        likely = None if predictions[0].probabilities is None else scores
+        predictions.append(Prediction(np.array([digit]), scores, likely))
+    for prediction in predictions:
+        written = PlainWriter(model, 0.9).write(prediction)
+        expected = encode_one(model, prediction, (), 0, 0.9)
+        has_warning = bool(pb.ClassifyResponse.FromString(expected).classification.warnings)
+        assert written == (None if has_warning else expected)

@@ -61,11 +61,11 @@ def test_a_picture_has_fields_on_either_side_of_its_pixels() -> None:
     for model in ("mlp", "svm"):  # of one length
         for image in IMAGES[:2]:
             request = digits.ClassifyRequest(
-                image=digits.Image(pixels=image.tobytes()), model=model, top_k=3
+                image=digits.Image(pixels=image.tobytes()), model=model, version="2"
             )
             found = reader.parse(request.SerializeToString())
         assert isinstance(found, Prepared)
-        assert (found.asked.model, found.asked.top_k) == (model, 3)
+        assert (found.asked.model, found.asked.version) == (model, "2")
         assert np.array_equal(found.pixels[0], IMAGES[1])
 
 
