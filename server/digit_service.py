@@ -96,7 +96,7 @@ class DigitService:
         model = self._repository.find(asked.model, asked.version)
         with self._predictor.attempt(model, call) as attempt:
             prediction = yield from attempt.predict(pixels)
-            kind = (model.version, model.sha256)
+            kind = (model.name, model.version, model.sha256)  # it may be another by now
             writer = asked.writers.get(kind)
             if writer is None:
                 writer = asked.writers[kind] = PlainWriter(model, self._low_confidence)
@@ -184,7 +184,7 @@ class _Asked:
 
     def __init__(self, request: pb.ClassifyRequest) -> None:
         self.model, self.version = request.model, request.version
-        self.writers: dict[tuple[str, str], PlainWriter] = {}  # by version and sha256
+        self.writers: dict[tuple[str, str, str], PlainWriter] = {}  # by name, version, sha256
 
 
 def _pixels_of(request: pb.ClassifyRequest) -> bytes | None:

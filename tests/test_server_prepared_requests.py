@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,22 @@ import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from gurmukhi.inference import open_inference_grpc_pb2 as inference
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as digits
 from server import prepared_requests
+from server.digit_service import DigitService
 from server.digit_service import _pixels_of as pixels_of_picture
 from server.digit_service import _put_pixels as put_picture
 from server.inference_input import pixels_of, put_pixels, read_images
 from server.inference_output import RawWriter, respond, wanted_outputs
+from server.metrics import ServerMetrics
 from server.model import load_model
+from server.predictor import Predictor
 from server.prepared_requests import Prepared, PreparedRequests
+from server.service import Method
 
 IMAGES, _ = synthetic_digits(8, 3)
 
@@ -193,3 +199,29 @@ def test_an_answer_in_bytes_is_the_message(
     message = respond(request, model, prediction, wanted, ())
     writer = RawWriter(model, wanted, model.predict(pixels[::-1]))
     assert writer.write(prediction) == message.SerializeToString()
+
+
+def test_an_answer_names_the_model_that_gave_it_whatever_answered_before(models: Path) -> None:
+    """The default may be another model of the same version and file, under another name."""
+    first, second = (load_model(models / "mlp" / "1") for _ in range(2))
+    second.name = "copy"
+    found = [first, first, second]
+    repository = SimpleNamespace(find=lambda name, version: found.pop(0))
+    service = DigitService(
+        repository,  # type: ignore[arg-type]  # all that is asked of it
+        Predictor(ServerMetrics(CollectorRegistry())),
+        max_batch_size=1,
+        low_confidence=0.0,
+    )
+    method = service.methods["Classify"]
+    assert isinstance(method, Method)
+    assert method.parse
+    call = SimpleNamespace(deadline=None, queued_seconds=None, is_cancelled=lambda: False)
+    image = digits.Image(pixels=IMAGES[0].tobytes())
+    data = digits.ClassifyRequest(image=image).SerializeToString()
+    answers = [
+        digits.ClassifyResponse.FromString(method.handle(method.parse(data), call))
+        for _ in range(3)
+    ]
+    assert [answer.model.name for answer in answers] == ["mlp", "mlp", "copy"]
+    assert answers[0].classification == answers[1].classification == answers[2].classification
