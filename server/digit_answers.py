@@ -11,7 +11,7 @@ from gurmukhi.image import INVERTED, SEVERAL_GLYPHS
 from gurmukhi.labels import CLASS_COUNT, GLYPHS
 from gurmukhi.v1 import digits_pb2 as pb
 from server.model import Model, Prediction
-from server.wire_format import little_endian, number_of, prefix
+from server.wire_format import floats, number_of, prefix
 
 _WARNINGS: Final = {
     INVERTED: pb.WARNING_INVERTED,
@@ -43,12 +43,12 @@ def encode_one(
     warnings = [_WARNINGS[warning] for warning in noticed] if noticed else []
     known = prediction.probabilities
     if known is not None:
-        likely = _PROBABILITIES + little_endian(known)
+        likely = _PROBABILITIES + floats(known)
         confidence = known.item(digit)
         if confidence < low_confidence or confidence < model.manifest.warn_below:  # few are
             limits = _limits(model, low_confidence)
             warnings += [warning for limit, warning in limits if confidence < limit]
-    parts = [_digit(digit), likely, _SCORES, little_endian(scores)]
+    parts = [_digit(digit), likely, _SCORES, floats(scores)]
     if warnings or top_k or pixels:
         probabilities = [] if known is None else known[0].tolist()
         top = _top(digit, scores[0].tolist(), probabilities, top_k) if top_k else ()
@@ -81,12 +81,12 @@ class PlainWriter:
     def write(self, prediction: Prediction) -> bytes | None:
         """The ClassifyResponse to the one image of a prediction; None where it is to be warned."""
         digits, scores, known = prediction
-        digit, numbers = digits.item(), little_endian(scores)
+        digit, numbers = digits.item(), floats(scores)
         if known is None:
             return b"".join((self._heads[digit], numbers, self._end))
         if known.item(digit) < self._least_confidence:
             return None
-        likely = little_endian(known)
+        likely = floats(known)
         return b"".join((self._heads[digit], likely, _SCORES, numbers, self._end))
 
 

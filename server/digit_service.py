@@ -96,7 +96,8 @@ class DigitService:
         model = self._repository.find(asked.model, asked.version)
         with self._predictor.attempt(model, call) as attempt:
             prediction = yield from attempt.predict(pixels)
-            kind = (model.name, model.version, model.sha256)  # it may be another by now
+            # The model may be another by now, or have another limit.
+            kind = (model.name, model.version, model.sha256, model.manifest.warn_below)
             writer = asked.writers.get(kind)
             if writer is None:
                 writer = asked.writers[kind] = PlainWriter(model, self._low_confidence)
@@ -184,7 +185,7 @@ class _Asked:
 
     def __init__(self, request: pb.ClassifyRequest) -> None:
         self.model, self.version = request.model, request.version
-        self.writers: dict[tuple[str, str, str], PlainWriter] = {}  # by name, version, sha256
+        self.writers: dict[tuple[str, str, str, float], PlainWriter] = {}
 
 
 def _pixels_of(request: pb.ClassifyRequest) -> bytes | None:

@@ -146,7 +146,7 @@ class InferenceService:
         self, asked: "_Asked", pixels: NDArray[np.uint8], call: Call
     ) -> Steps[bytes]:
         model = self._find(asked.model_name, asked.model_version, "model_name")
-        kind = (model.version, model.output_names)  # the same for another model of that version
+        kind = (model.version, model.sha256, model.output_names)  # it may be another by now
         with self._predictor.attempt(model, call) as attempt:
             writer = asked.writers.get(kind)
             if writer is None:
@@ -184,7 +184,7 @@ class _Asked:
     def __init__(self, request: pb.ModelInferRequest) -> None:
         self.request = request
         self.model_name, self.model_version = request.model_name, request.model_version
-        self.writers: dict[tuple[str, tuple[str, ...]], RawWriter] = {}
+        self.writers: dict[tuple[str, str, tuple[str, ...]], RawWriter] = {}
 
 
 def _has_numbers(request: pb.ModelInferRequest | Prepared) -> bool:

@@ -14,12 +14,16 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from gurmukhi.image import SIDE
+from server.wire_format import varint
 
 _INVERTED: Final = bytes(range(255, -1, -1))
-# Kept of one length, and lengths; of each request so many bytes around its pixels at most.
+# Kept of one length, and lengths. Of a request there are so many bytes around its pixels at most:
+# fewer than an image has, so that no other field can be as long and change places with them.
 _OF_ONE_LENGTH: Final = 16
 _LENGTHS: Final = 256
 _AROUND_BYTES: Final = 512
+# Of larger batches the graph takes so long that reading the request does not matter.
+_MOST_PIXELS: Final = 256 * SIDE * SIDE
 
 
 class Prepared(NamedTuple):
@@ -66,7 +70,11 @@ class PreparedRequests:
                 return Prepared(asked, images.reshape(-1, SIDE, SIDE))
         request = self._read(data)
         pixels = self._pixels_of(request)
-        if pixels is not None and len(data) - len(pixels) <= _AROUND_BYTES:
+        if (
+            pixels is not None
+            and len(pixels) <= _MOST_PIXELS
+            and len(data) - len(pixels) <= _AROUND_BYTES
+        ):
             self._prepare(data, pixels)
         return request
 
@@ -76,8 +84,8 @@ class PreparedRequests:
         Equal bytes may be elsewhere too, and not be read as pixels; then other bytes in their place
         do not give other pixels.
         """
-        start = data.find(pixels)
-        if start < 0:
+        start = _find(pixels, data)
+        if start is None:
             return
         before, after = data[:start], data[start + len(pixels) :]
         others = pixels.translate(_INVERTED)
@@ -90,8 +98,22 @@ class PreparedRequests:
         if not is_certain:
             return
         self._put_pixels(expected, b"")
+        # Anew: a message holds on to the memory of whatever it has had.
+        known = _Known(before, after, self._keep(self._read(expected.SerializeToString())))
         with self._lock:
-            kept = self._known.pop(len(data), ())[: _OF_ONE_LENGTH - 1]
-            self._known[len(data)] = (_Known(before, after, self._keep(expected)), *kept)
+            others_known = self._known.get(len(data), ())
+            if any(one[:2] == known[:2] for one in others_known):  # another thread was first
+                return
+            self._known[len(data)] = (known, *others_known[: _OF_ONE_LENGTH - 1])
             if len(self._known) > _LENGTHS:
                 del self._known[next(iter(self._known))]
+
+
+def _find(pixels: bytes, data: bytes) -> int | None:
+    """Where in a message its pixels are, if at one of the two places where writers put them.
+
+    They are its last field, or the first that is as long; to search for them could take a while.
+    """
+    last, length = len(data) - len(pixels), varint(len(pixels))
+    first = data.find(length, 0, last) + len(length)
+    return next((start for start in (last, first) if data.startswith(pixels, start)), None)

@@ -24,7 +24,7 @@ def number_of(message: Any, field: str) -> int:
 @lru_cache(maxsize=1024)
 def prefix(number: int, size: int) -> bytes:
     """What comes before so many bytes of a field: its tag, and their number."""
-    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(size)
+    return varint(number << 3 | _LENGTH_DELIMITED) + varint(size)
 
 
 def little_endian(array: NDArray[Any]) -> bytes:
@@ -32,7 +32,12 @@ def little_endian(array: NDArray[Any]) -> bytes:
     return (array if _IS_LITTLE_ENDIAN else array.byteswap()).tobytes()
 
 
-def _varint(value: int) -> bytes:
+def floats(array: NDArray[Any]) -> bytes:
+    """The bytes of numbers in a field of packed `float`, whatever kind the array has."""
+    return array.astype("<f4", copy=False).tobytes()
+
+
+def varint(value: int) -> bytes:
     """A number by seven bits a byte, the lowest first; the highest bit says that more follow."""
     encoded = bytearray()
     while value >= 0x80:

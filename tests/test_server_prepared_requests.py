@@ -1,5 +1,9 @@
 """A request that was prepared says what it says when it is read, whatever bytes it has."""
 
+import gc
+import resource
+import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,13 +112,22 @@ def test_equal_bytes_elsewhere_are_not_taken_for_pixels(
         first = digits.ClassifyRequest(image=digits.Image(pixels=pixels))
     else:
         first = digits.ClassifyRequest.FromString(b"\xa2\x06\x80\x08" + pixels)
-    data = first.SerializeToString() + request.SerializeToString()
-    others = data.replace(pixels, pixels.lower(), 1)
-    reader = pictures()
-    for part in (data, others, data):
-        found = reader.parse(part)
-        whole = digits.ClassifyRequest.FromString(part)
-        assert found == whole
+    parts = first.SerializeToString(), request.SerializeToString()
+    for data in (b"".join(parts), b"".join(reversed(parts))):
+        reader = pictures()
+        others = [pixels.lower().join(split(pixels, 1)) for split in (data.split, data.rsplit)]
+        for part in (data, *others, data):
+            assert in_full(reader.parse(part)) == digits.ClassifyRequest.FromString(part)
+
+
+def in_full(found: Any) -> Any:
+    """The message that a request is, prepared or not."""
+    if not isinstance(found, Prepared):
+        return found
+    request = digits.ClassifyRequest()
+    request.CopyFrom(found.asked)
+    request.image.pixels = found.pixels.tobytes()
+    return request
 
 
 def test_pixels_that_are_like_the_length_before_them_are_not_found_too_early() -> None:
@@ -122,7 +135,7 @@ def test_pixels_that_are_like_the_length_before_them_are_not_found_too_early() -
     reader = pictures()
     for pixels in (b"\x08" * 1024, b"\x01" * 1023 + b"\x08"):
         request = digits.ClassifyRequest(image=digits.Image(pixels=pixels))
-        assert reader.parse(request.SerializeToString()) == request
+        assert in_full(reader.parse(request.SerializeToString())) == request
 
 
 def test_bytes_that_are_no_message_are_refused_where_others_are_known() -> None:
@@ -176,13 +189,7 @@ def test_any_message_says_the_same_as_when_it_is_read(data: st.DataObject) -> No
                 with pytest.raises(DecodeError):
                     reader.parse(other)
                 continue
-            found = reader.parse(other)
-            if isinstance(found, Prepared):
-                request = digits.ClassifyRequest()
-                request.CopyFrom(found.asked)
-                request.image.pixels = found.pixels.tobytes()
-                found = request
-            assert found == expected
+            assert in_full(reader.parse(other)) == expected
 
 
 @pytest.mark.parametrize("name", ["mlp", "svm-rbf"])
@@ -201,11 +208,14 @@ def test_an_answer_in_bytes_is_the_message(
     assert writer.write(prediction) == message.SerializeToString()
 
 
-def test_an_answer_names_the_model_that_gave_it_whatever_answered_before(models: Path) -> None:
-    """The default may be another model of the same version and file, under another name."""
-    first, second = (load_model(models / "mlp" / "1") for _ in range(2))
+def test_an_answer_is_that_of_the_model_that_gives_it_whatever_answered_before(
+    models: Path,
+) -> None:
+    """The default may be of the same version and file by another name, or warn otherwise."""
+    first, second, third = (load_model(models / "mlp" / "1") for _ in range(3))
     second.name = "copy"
-    found = [first, first, second]
+    third.manifest = replace(third.manifest, warn_below=1.1)
+    found = [first, first, second, third]
     repository = SimpleNamespace(find=lambda name, version: found.pop(0))
     service = DigitService(
         repository,  # type: ignore[arg-type]  # all that is asked of it
@@ -221,7 +231,39 @@ def test_an_answer_names_the_model_that_gave_it_whatever_answered_before(models:
     data = digits.ClassifyRequest(image=image).SerializeToString()
     answers = [
         digits.ClassifyResponse.FromString(method.handle(method.parse(data), call))
-        for _ in range(3)
+        for _ in range(4)
     ]
-    assert [answer.model.name for answer in answers] == ["mlp", "mlp", "copy"]
+    assert [answer.model.name for answer in answers] == ["mlp", "mlp", "copy", "mlp"]
     assert answers[0].classification == answers[1].classification == answers[2].classification
+    assert answers[3].classification.warnings == [digits.WARNING_NOT_A_DIGIT]
+
+
+def test_no_pixels_are_kept() -> None:
+    """A message holds on to what it has had; 200 of 256 images would be a hundred megabytes."""
+    reader, images = tensors(), np.zeros((256, 32, 32), np.uint8)
+    before = resident_bytes()
+    for index in range(200):
+        reader.parse(tensor(images, f"a model {index}").SerializeToString())
+    assert resident_bytes() - before < 30e6
+    assert sum(map(len, reader._known.values())) > 40
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def test_pixels_are_looked_for_at_two_places_alone() -> None:
+    """A message made to be searched for long: its pixels begin like what is before them."""
+    tag = b"\x3a\x80\x80\x10"
+    images = np.frombuffer(tag * (64 * 1024), np.uint8).reshape(256, 32, 32)
+    plain = tensor(images).SerializeToString()
+    unknown = b"\xa2\x06" + bytes([0xB8, 0x03]) + tag * 110
+    reader = tensors()
+    seconds = []
+    for data in (plain, unknown + plain):
+        started = time.thread_time()
+        reader.parse(data)
+        seconds.append(time.thread_time() - started)
+    assert seconds[1] < 10 * seconds[0] + 0.01
