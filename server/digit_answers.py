@@ -27,42 +27,21 @@ _PROBABILITIES, _SCORES = (
 _GLYPH_BYTES: Final = np.array([glyph.encode() for glyph in GLYPHS], dtype="S3")
 
 
-def encode_one(
+def answer_one(
     model: Model,
     prediction: Prediction,
     noticed: tuple[str, ...],
     top_k: int,
     low_confidence: float,
-    pixels: bytes = b"",
-) -> bytes:
-    """The ClassifyResponse to the one image of a prediction, in its bytes.
-
-    `noticed` are its picture's warnings, and `pixels` what is to be returned of it.
-    """
-    digit, scores, likely = prediction.digits.item(), prediction.scores, b""
-    warnings = [_WARNINGS[warning] for warning in noticed] if noticed else []
-    known = prediction.probabilities
-    if known is not None:
-        likely = _PROBABILITIES + floats(known)
-        confidence = known.item(digit)
-        if confidence < low_confidence or confidence < model.manifest.warn_below:  # few are
-            limits = _limits(model, low_confidence)
-            warnings += [warning for limit, warning in limits if confidence < limit]
-    parts = [_digit(digit), likely, _SCORES, floats(scores)]
-    if warnings or top_k or pixels:
-        probabilities = [] if known is None else known[0].tolist()
-        top = _top(digit, scores[0].tolist(), probabilities, top_k) if top_k else ()
-        rest = pb.Classification(warnings=warnings, top=top, pixels=pixels)
-        parts.append(rest.SerializeToString())  # fields that come after the others
-    answer = b"".join(parts)
-    version = _encoded_version(model.name, model.version, model.sha256)
-    return prefix(_ANSWER, len(answer)) + answer + version
+) -> pb.Classification:
+    """The answer to the first image of a prediction; `noticed` are its picture's warnings."""
+    return _answers(model, prediction, [noticed], top_k, low_confidence)[0]
 
 
 class PlainWriter:
     """Writes the answers of one version that are digit, probabilities and scores alone.
 
-    They are those of `encode_one` without candidates, pixels and warnings.
+    They are those of `answer_one` without candidates, pixels and warnings, and with the version.
     """
 
     __slots__ = ("_end", "_heads", "_least_confidence")
@@ -73,9 +52,13 @@ class PlainWriter:
             first, rest = _PROBABILITIES, numbers + len(_SCORES) + numbers
         else:
             first, rest = _SCORES, numbers
-        heads = [_digit(digit) + first for digit in range(CLASS_COUNT)]
+        heads = [
+            pb.Classification(digit=digit, glyph=glyph).SerializeToString() + first
+            for digit, glyph in enumerate(GLYPHS)
+        ]
         self._heads = [prefix(_ANSWER, len(head) + rest) + head for head in heads]
-        self._end = _encoded_version(model.name, model.version, model.sha256)
+        # In a response the version comes after the answer.
+        self._end = pb.ClassifyResponse(model=model_version(model)).SerializeToString()
         self._least_confidence = max(limit for limit, _ in _limits(model, low_confidence))
 
     def write(self, prediction: Prediction) -> bytes | None:
@@ -122,21 +105,6 @@ def answer_batch(
 def model_version(model: Model) -> pb.ModelVersion:
     """The version that answers."""
     return _version(model.name, model.version, model.sha256)
-
-
-@cache
-def _digit(digit: int) -> bytes:
-    """The first fields of an answer, in their bytes."""
-    encoded: bytes = pb.Classification(digit=digit, glyph=GLYPHS[digit]).SerializeToString()
-    return encoded
-
-
-@lru_cache(maxsize=256)
-def _encoded_version(name: str, version: str, sha256: str) -> bytes:
-    """The version in a response, in its bytes; there it comes after the answer."""
-    response = pb.ClassifyResponse(model=_version(name, version, sha256))
-    encoded: bytes = response.SerializeToString()
-    return encoded
 
 
 def _answers(

@@ -17,7 +17,7 @@ from gurmukhi.image import (
 )
 from gurmukhi.labels import CLASS_COUNT
 from gurmukhi.v1 import digits_pb2 as pb
-from server.digit_answers import PlainWriter, answer_batch, encode_one, model_version
+from server.digit_answers import PlainWriter, answer_batch, answer_one, model_version
 from server.errors import InvalidRequest, NotFound, ServiceError
 from server.predictor import Predictor
 from server.prepared_requests import Prepared, PreparedRequests
@@ -67,17 +67,21 @@ class DigitService:
             "ListModels": Method(pb.ListModelsRequest, self.list_models),
         }
 
-    def classify(self, request: pb.ClassifyRequest | Prepared, call: Call) -> bytes:
-        """Classify one image; the ClassifyResponse comes in its bytes."""
+    def classify(
+        self, request: pb.ClassifyRequest | Prepared, call: Call
+    ) -> pb.ClassifyResponse | bytes:
+        """Classify one image."""
         return walk(self.classify_in_steps(request, call))
 
-    def classify_in_steps(self, request: pb.ClassifyRequest | Prepared, call: Call) -> Steps[bytes]:
+    def classify_in_steps(
+        self, request: pb.ClassifyRequest | Prepared, call: Call
+    ) -> Steps[pb.ClassifyResponse | bytes]:
         """As classify, in steps."""
         if isinstance(request, Prepared):
             return self._classify_prepared(*request, call)
         return self._classify(request, call)
 
-    def _classify(self, request: pb.ClassifyRequest, call: Call) -> Steps[bytes]:
+    def _classify(self, request: pb.ClassifyRequest, call: Call) -> Steps[pb.ClassifyResponse]:
         _check_top_k(request.top_k)
         model = self._repository.find(request.model, request.version)
         with self._predictor.attempt(model, call) as attempt:
@@ -85,14 +89,16 @@ class DigitService:
                 yield None
             image = _read_image(request.image, "image")
             prediction = yield from attempt.predict(image.pixels[None])
-            pixels = image.pixels.tobytes() if request.return_pixels else b""
-            return encode_one(
-                model, prediction, image.warnings, request.top_k, self._low_confidence, pixels
+            answer = answer_one(
+                model, prediction, image.warnings, request.top_k, self._low_confidence
             )
+            if request.return_pixels:
+                answer.pixels = image.pixels.tobytes()
+            return pb.ClassifyResponse(classification=answer, model=model_version(model))
 
     def _classify_prepared(
         self, asked: "_Asked", pixels: NDArray[np.uint8], call: Call
-    ) -> Steps[bytes]:
+    ) -> Steps[pb.ClassifyResponse | bytes]:
         model = self._repository.find(asked.model, asked.version)
         with self._predictor.attempt(model, call) as attempt:
             prediction = yield from attempt.predict(pixels)
@@ -101,9 +107,11 @@ class DigitService:
             writer = asked.writers.get(kind)
             if writer is None:
                 writer = asked.writers[kind] = PlainWriter(model, self._low_confidence)
-            return writer.write(prediction) or encode_one(
-                model, prediction, (), 0, self._low_confidence
-            )
+            written = writer.write(prediction)
+            if written is not None:
+                return written
+            answer = answer_one(model, prediction, (), 0, self._low_confidence)
+            return pb.ClassifyResponse(classification=answer, model=model_version(model))
 
     def classify_batch(
         self, request: pb.ClassifyBatchRequest, call: Call
@@ -140,7 +148,7 @@ class DigitService:
         """Classify images one after the other; the next is read when the last is answered."""
         for index, request in enumerate(requests):
             try:
-                response = pb.ClassifyResponse.FromString(self.classify(request, call))
+                response = walk(self._classify(request, call))
             except (InvalidRequest, NotFound) as error:
                 failure = pb.StreamError(code=_STREAM_CODES[type(error)], message=str(error))
                 yield pb.ClassifyStreamResponse(index=index, error=failure)

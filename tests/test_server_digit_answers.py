@@ -8,7 +8,7 @@ import pytest
 from gurmukhi.labels import GLYPHS
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as pb
-from server.digit_answers import PlainWriter, answer_batch, encode_one
+from server.digit_answers import PlainWriter, answer_batch, answer_one, model_version
 from server.model import Model, Prediction, load_model
 
 DIGITS, _ = synthetic_digits(40, 31)
@@ -32,9 +32,7 @@ def one_by_one(
         for one in (slice(index, index + 1) for index in range(len(digits)))
     ]
     return [
-        pb.ClassifyResponse.FromString(
-            encode_one(model, row, found, top_k, low_confidence)
-        ).classification
+        answer_one(model, row, found, top_k, low_confidence)
         for row, found in zip(rows, NOTICED, strict=False)
     ]
 
@@ -73,6 +71,6 @@ def test_a_plain_answer_is_the_same_in_its_bytes(model: Model) -> None:
         predictions.append(Prediction(np.array([digit]), scores, likely))
     for prediction in predictions:
         written = PlainWriter(model, 0.9).write(prediction)
-        expected = encode_one(model, prediction, (), 0, 0.9)
-        has_warning = bool(pb.ClassifyResponse.FromString(expected).classification.warnings)
-        assert written == (None if has_warning else expected)
+        answer = answer_one(model, prediction, (), 0, 0.9)
+        response = pb.ClassifyResponse(classification=answer, model=model_version(model))
+        assert written == (None if answer.warnings else response.SerializeToString())
