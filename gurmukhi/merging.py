@@ -10,9 +10,10 @@ import asyncio
 import math
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 import grpc
@@ -57,9 +58,8 @@ class Merger:
         self._bounds = bounds
         self._lanes: dict[Ask, _Lane] = {}
         self._waiting = 0
-        self._calls: set[_Call] = set()
-        self._alarm: asyncio.TimerHandle | None = None  # at the earliest deadline, or before it
-        self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself holds them weakly
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf  # the earliest deadline, or before it
 
     async def classify(self, ask: Ask, image: bytes, timeout_seconds: float) -> Classification:
         """One image's answer; raises CallError."""
@@ -75,20 +75,21 @@ class Merger:
                 f"{self._waiting} calls of this client wait already",
             )
         loop = asyncio.get_running_loop()
-        call = _Call(image, loop.create_future(), loop.time() + timeout_seconds)
+        deadline = loop.time() + timeout_seconds
+        call = _Call(image, loop.create_future(), deadline)
         lane.waiting.append(call)
         self._waiting += 1
         if not lane.is_scheduled and lane.under_way < self._bounds.max_calls:
             lane.is_scheduled = True
             loop.call_soon(self._flush, ask, lane)
-        self._calls.add(call)
-        if self._alarm is None or call.deadline < self._alarm.when():
-            self._set_alarm(loop, call.deadline)
+        if deadline < self._alarm_at:
+            self._set_alarm(loop, deadline)
         try:
             return await call.answer
-        finally:
-            self._calls.discard(call)
-            call.leave()
+        except asyncio.CancelledError:
+            if call.batch:
+                call.batch.end_if_left()
+            raise
 
     async def _classify_alone(
         self, ask: Ask, lane: "_Lane", image: bytes, timeout_seconds: float
@@ -106,18 +107,23 @@ class Merger:
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         if self._alarm:
             self._alarm.cancel()
-        self._alarm = loop.call_at(when, self._expire, loop)
+        self._alarm, self._alarm_at = loop.call_at(when, self._expire, loop), when
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fail the calls whose deadline has passed; one alarm for all costs a call nothing."""
-        self._alarm, now = None, loop.time()
-        for call in self._calls:
-            if call.deadline <= now:
-                code = grpc.StatusCode.DEADLINE_EXCEEDED
-                call.fail(CallError(self._target, code, "Deadline Exceeded"))
-        remaining = [call.deadline for call in self._calls if not call.answer.done()]
-        if remaining:
-            self._set_alarm(loop, min(remaining))
+        self._alarm, self._alarm_at, now = None, math.inf, loop.time()
+        remaining = math.inf
+        for lane in self._lanes.values():
+            for call in lane.open_calls():
+                if call.deadline <= now:
+                    code = grpc.StatusCode.DEADLINE_EXCEEDED
+                    call.fail(CallError(self._target, code, "Deadline Exceeded"))
+                else:
+                    remaining = min(remaining, call.deadline)
+            for batch in lane.batches:
+                batch.end_if_left()
+        if remaining < math.inf:
+            self._set_alarm(loop, remaining)
 
     def _flush(self, ask: Ask, lane: "_Lane") -> None:
         lane.is_scheduled = False
@@ -125,46 +131,46 @@ class Merger:
             # Shared among the calls that may go, so that one is answered while another is made;
             # those under way count, lest one image have a call to itself beside all the others.
             images = len(lane.waiting) + lane.images_under_way
-            batch = self._take(lane, max(_SHARED, math.ceil(images / self._bounds.max_calls)))
-            if not batch:
+            calls = self._take(lane, max(_SHARED, math.ceil(images / self._bounds.max_calls)))
+            if not calls:
                 break
             lane.under_way += 1
-            lane.images_under_way += len(batch)
-            lane.had_no_company = len(batch) == 1
-            task = asyncio.get_running_loop().create_task(self._answer(ask, batch))
-            for call in batch:
-                call.batch = (task, batch)
-            self._tasks.add(task)
+            lane.images_under_way += len(calls)
+            lane.had_no_company = len(calls) == 1
+            task = asyncio.get_running_loop().create_task(self._answer(ask, calls))
+            batch = _Batch(task, calls)
+            for call in calls:
+                call.batch = batch
+            lane.batches.add(batch)
             task.add_done_callback(partial(self._end, ask, lane, batch))
         if lane.had_no_company and not lane.waiting and not lane.under_way:
             self._lanes.pop(ask, None)  # as good as a new one
 
     def _take(self, lane: "_Lane", most: int) -> list["_Call"]:
         """The calls that go next, as many as the bounds allow; those given up are dropped."""
-        batch: list[_Call] = []
-        size = 0
-        while lane.waiting and len(batch) < min(most, self._bounds.max_images):
-            call = lane.waiting[0]
+        calls: list[_Call] = []
+        waiting, size = lane.waiting, 0
+        most, had = min(most, self._bounds.max_images), len(waiting)
+        while waiting and len(calls) < most:
+            call = waiting[0]
             if not call.answer.done():
                 size += len(call.image)
-                if batch and size > self._bounds.max_bytes:
+                if size > self._bounds.max_bytes and calls:
                     break
-                batch.append(call)
-            lane.waiting.popleft()
-            self._waiting -= 1
-        return batch
+                calls.append(call)
+            waiting.popleft()
+        self._waiting -= had - len(waiting)
+        return calls
 
-    def _end(
-        self, ask: Ask, lane: "_Lane", batch: list["_Call"], task: "asyncio.Task[None]"
-    ) -> None:
+    def _end(self, ask: Ask, lane: "_Lane", batch: "_Batch", task: "asyncio.Task[None]") -> None:
         # Not in the task itself: one that is cancelled at once never begins.
-        self._tasks.discard(task)
+        lane.batches.discard(batch)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error:
-            for call in batch:
+            for call in batch.calls:
                 call.fail(error)
         lane.under_way -= 1
-        lane.images_under_way -= len(batch)
+        lane.images_under_way -= len(batch.calls)
         self._flush(ask, lane)
 
     async def _answer(self, ask: Ask, batch: list["_Call"]) -> None:
@@ -191,14 +197,42 @@ class Merger:
 class _Lane:
     """The calls that may go together."""
 
-    __slots__ = ("had_no_company", "images_under_way", "is_scheduled", "under_way", "waiting")
+    __slots__ = (
+        "batches",
+        "had_no_company",
+        "images_under_way",
+        "is_scheduled",
+        "under_way",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.waiting: deque[_Call] = deque()
+        self.batches: set[_Batch] = set()
         self.under_way = 0  # calls
         self.images_under_way = 0
         self.is_scheduled = False
         self.had_no_company = True  # the last that went; the next goes at once then
+
+    def open_calls(self) -> Iterator["_Call"]:
+        """Those without an answer yet."""
+        every = chain(self.waiting, *(batch.calls for batch in self.batches))
+        return (call for call in every if not call.answer.done())
+
+
+class _Batch:
+    """Calls that went together."""
+
+    __slots__ = ("calls", "task")
+
+    def __init__(self, task: asyncio.Task[None], calls: list["_Call"]) -> None:
+        self.task = task  # here, since the event loop itself holds it weakly
+        self.calls = calls
+
+    def end_if_left(self) -> None:
+        """Cancel what nobody waits for any more."""
+        if not self.task.done() and all(call.answer.done() for call in self.calls):
+            self.task.cancel()
 
 
 class _Call:
@@ -212,7 +246,7 @@ class _Call:
         self.image = image
         self.answer = answer
         self.deadline = deadline
-        self.batch: tuple[asyncio.Task[None], list[_Call]] | None = None
+        self.batch: _Batch | None = None
 
     def fail(self, error: BaseException) -> None:
         if self.answer.done():
@@ -221,14 +255,6 @@ class _Call:
             self.answer.cancel()
         else:
             self.answer.set_exception(error)
-
-    def leave(self) -> None:
-        """The caller has gone; what nobody of a batch waits for any more is cancelled."""
-        if self.batch is None:
-            return
-        task, batch = self.batch
-        if not task.done() and all(one.answer.done() for one in batch):
-            task.cancel()
 
 
 def _parts(batch: list[_Call], details: str) -> list[list[_Call]]:

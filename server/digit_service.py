@@ -17,10 +17,17 @@ from gurmukhi.image import (
 )
 from gurmukhi.labels import CLASS_COUNT
 from gurmukhi.v1 import digits_pb2 as pb
-from server.digit_answers import PlainWriter, answer_batch, answer_one, model_version
+from server.digit_answers import (
+    PlainWriter,
+    answer_batch,
+    answer_one,
+    model_version,
+    write_batch,
+)
 from server.errors import InvalidRequest, NotFound, ServiceError
 from server.predictor import Predictor
 from server.prepared_requests import Prepared, PreparedRequests
+from server.raw_batch import RawBatch, read_batch
 from server.repository import Repository
 from server.service import AnyMethod, Call, Method, StreamMethod, ensure_awaited
 from server.steps import Steps, walk
@@ -62,6 +69,7 @@ class DigitService:
                 self.classify_batch,
                 is_work=True,
                 steps=self.classify_batch_in_steps,
+                parse=read_batch,
             ),
             "ClassifyStream": StreamMethod(pb.ClassifyRequest, self.classify_stream),
             "ListModels": Method(pb.ListModelsRequest, self.list_models),
@@ -114,32 +122,32 @@ class DigitService:
             return pb.ClassifyResponse(classification=answer, model=model_version(model))
 
     def classify_batch(
-        self, request: pb.ClassifyBatchRequest, call: Call
-    ) -> pb.ClassifyBatchResponse:
+        self, request: pb.ClassifyBatchRequest | RawBatch, call: Call
+    ) -> pb.ClassifyBatchResponse | bytes:
         """Classify several images by one run of one model."""
         return walk(self.classify_batch_in_steps(request, call))
 
     def classify_batch_in_steps(
-        self, request: pb.ClassifyBatchRequest, call: Call
-    ) -> Steps[pb.ClassifyBatchResponse]:
+        self, request: pb.ClassifyBatchRequest | RawBatch, call: Call
+    ) -> Steps[pb.ClassifyBatchResponse | bytes]:
         """As classify_batch, in steps."""
-        _check_top_k(request.top_k)
-        model = self._repository.find(request.model, request.version)
+        asked, raw = request if isinstance(request, RawBatch) else (request, None)
+        _check_top_k(asked.top_k)
+        model = self._repository.find(asked.model, asked.version)
         with self._predictor.attempt(model, call) as attempt:
-            self._check_count(len(request.images))
-            warnings: list[tuple[str, ...]] = [()] * len(request.images)
-            pixels = _read_raw(request.images)
+            self._check_count(len(asked.images if raw is None else raw))
+            noticed: Sequence[tuple[str, ...]] = ()
+            pixels = raw
             if pixels is None:
                 yield None  # pictures may take long to decode
-                pixels, warnings = _read_pictures(request.images, call)
+                pixels, noticed = _read_pictures(asked.images, call)
             prediction = yield from attempt.predict(pixels)
-            response = answer_batch(
-                model, prediction, warnings, request.top_k, self._low_confidence
-            )
-            if request.return_pixels:
+            if raw is not None and not asked.top_k and not asked.return_pixels:
+                return write_batch(model, prediction, noticed, self._low_confidence)
+            response = answer_batch(model, prediction, noticed, asked.top_k, self._low_confidence)
+            if asked.return_pixels:
                 for answer, seen in zip(response.classifications, pixels, strict=True):
                     answer.pixels = seen.tobytes()
-            response.model.CopyFrom(model_version(model))
             return response
 
     def classify_stream(
@@ -167,14 +175,6 @@ class DigitService:
             raise InvalidRequest(
                 "images", f"has {count} images; expected 1 to {self._max_batch_size}"
             )
-
-
-def _read_raw(images: Sequence[pb.Image]) -> NDArray[np.uint8] | None:
-    """The pixels of all images, (N, 32, 32); None where not all of them are raw ones."""
-    raw = [image.pixels for image in images]  # empty where it is encoded
-    if any([len(pixels) != _PIXEL_BYTES for pixels in raw]):  # noqa: C419 - faster
-        return None
-    return np.frombuffer(b"".join(raw), dtype=np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def _read_pictures(
