@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Bytecode is kept, as that of an installed package is: tests and benchmarks start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all bench bench-quick bench-models check format protos deploy-check reliability images screenshots clean
 
