@@ -25,13 +25,14 @@ from trainer.backprop import (
 )
 from trainer.backprop_check import AUTOGRAD_BOUND, DIFFERENCE_BOUND, check_gradients
 from trainer.backprop_training import compare_training
+from trainer.flags import add_backprop_flags
 
 _PAGE = Path(__file__).parent.parent / "docs" / "backpropagation.md"
 
 
 def backprop_main(*words: str) -> int:
     parser = Parser("gurmukhi-train backprop", "test")
-    backprop_command.add_arguments(parser)
+    add_backprop_flags(parser)
     return run(parser, backprop_command.command, words)
 
 

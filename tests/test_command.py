@@ -51,6 +51,32 @@ def test_help_of_a_sub_command_shows_examples(words: tuple[str, ...]) -> None:
     assert f"examples:\n  gurmukhi-train {words[1] if words[1] == 'data' else ''}" in done.stdout
 
 
+def train(before: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `gurmukhi-train`, and print which of its large libraries were imported."""
+    program = (
+        f"import sys\n{before}\nimport trainer.__main__\n"
+        f"try: print(trainer.__main__.main({list(words)}))\n"
+        "finally: print('imported:', *{'torch', 'sklearn', 'onnx'}.intersection(sys.modules))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("words", [("fit", "--help"), ("search", "--limit", "0")])
+def test_help_and_mistakes_do_not_wait_for_the_training_libraries(words: tuple[str, ...]) -> None:
+    assert train("", *words).stdout.splitlines()[-1] == "imported:"
+
+
+def test_a_library_that_is_missing_is_named_with_what_brings_it() -> None:
+    done = train("sys.modules['torch'] = None", "fit", "--data", "synthetic")
+    assert done.stdout.splitlines()[0] == "4"
+    assert done.stderr == (
+        "gurmukhi-train fit: needs torch, which is not installed: "
+        "pip install 'gurmukhi-digits[trainer]' brings it\n"
+    )
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_version_is_the_packages(room: str) -> None:
     done = run_command(room, "--version")

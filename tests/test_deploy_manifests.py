@@ -28,6 +28,7 @@ from server.flags import add_arguments, flag_names
 from server.health import HealthService
 from server.process import _statuses
 from server.supervisor import _END_SECONDS
+from trainer.flags import add_fit_flags
 
 OVERLAYS: Final = tuple(place for place in RENDERED if not place.startswith("kserve"))
 
@@ -87,14 +88,11 @@ def test_the_evaluators_flags_exist(place: str) -> None:
 
 
 def test_the_trainers_flags_exist() -> None:
-    pytest.importorskip("onnx")
-    from trainer.fit import add_arguments as add_fit_arguments
-
     pod = dict(pod_specs("overlays/local"))["Job/gurmukhi-trainer"]
     command, *arguments = pod["containers"][0]["args"]
     assert command == "fit"
     parser = Parser("gurmukhi-train fit", "")
-    add_fit_arguments(parser)
+    add_fit_flags(parser)
     given = parser.parse_args(arguments)
     assert (str(given.models), given.data) == ("/models", "/data")
 

@@ -16,7 +16,8 @@ from gurmukhi.dataset import Split, make_split
 from gurmukhi.errors import DataError
 from gurmukhi.synthetic import synthetic_digits
 from trainer.__main__ import main
-from trainer.recipes import MODELS, searched_recipes
+from trainer.names import MODELS
+from trainer.recipes import searched_recipes
 from trainer.search_journal import Journal, trial_key
 from trainer.search_space import candidates
 from trainer.search_trial import FOLDS, Trial, fold_of

@@ -16,6 +16,7 @@ import pytest
 from gurmukhi.command import Parser, run
 from gurmukhi.dataset import make_split
 from gurmukhi.sources import find_source
+from trainer.flags import add_study_flags
 from trainer.study import command
 from trainer.study.gurmukhi import GAMMAS, published_mlp, run_gurmukhi
 from trainer.study.gurmukhi_result import GurmukhiStudy
@@ -31,17 +32,18 @@ from trainer.svm import SVMConfig, fit_svm, scale_pixels
 _HARNESS = """
 import sys
 from gurmukhi.command import Parser, run
+from trainer.flags import add_study_flags
 from trainer.study import command
 if __name__ == "__main__":
     parser = Parser("gurmukhi-train study", "test")
-    command.add_arguments(parser)
+    add_study_flags(parser)
     sys.exit(run(parser, command.command, sys.argv[1:]))
 """
 
 
 def study_main(*words: str) -> int:
     parser = Parser("gurmukhi-train study", "test")
-    command.add_arguments(parser)
+    add_study_flags(parser)
     return run(parser, command.command, words)
 
 

@@ -14,6 +14,7 @@ import torch
 from gurmukhi import mnist as mnist_files
 from gurmukhi.command import Parser, run
 from gurmukhi.mnist import Mnist
+from trainer.flags import add_study_flags
 from trainer.mlp import LOSSES, MLPConfig, train_mlp
 from trainer.study import command, mnist, mnist_rows, runs
 from trainer.study.mnist_findings import describe_findings
@@ -28,7 +29,7 @@ PUBLISHED_SECONDS = 49 * 60
 
 def study_main(*words: str) -> int:
     parser = Parser("gurmukhi-train study", "test")
-    command.add_arguments(parser)
+    add_study_flags(parser)
     return run(parser, command.command, words)
 
 

@@ -1,17 +1,23 @@
 """The command `gurmukhi-train`."""
 
+import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from gurmukhi.command import EXIT_INTERRUPTED, Parser, complain, run
+from gurmukhi.command import Parser, run
+from gurmukhi.errors import GurmukhiError
+from trainer import flags
+
+
+class LibraryMissing(GurmukhiError):  # noqa: N818 - says what is missing
+    """A command's libraries are not installed."""
 
 
 class _Command(NamedTuple):
-    module: (
-        str  # has `add_arguments` and `command`; imported when asked for, as torch takes seconds
-    )
+    module: str  # has `command`; imported when it is to run, as torch takes seconds
+    add_flags: Callable[[argparse.ArgumentParser], None]
     description: str
     examples: Sequence[str]
 
@@ -19,6 +25,7 @@ class _Command(NamedTuple):
 _COMMANDS: Final = {
     "fit": _Command(
         "trainer.fit",
+        flags.add_fit_flags,
         "Fit every model version, check its ONNX graph against it, and publish the bundles.",
         (
             "gurmukhi-train fit --models models/",
@@ -27,6 +34,7 @@ _COMMANDS: Final = {
     ),
     "search": _Command(
         "trainer.search",
+        flags.add_search_flags,
         "Find version 2 of every model by cross-validation on the training images alone.",
         (
             "gurmukhi-train search --out trainer/selected.json",
@@ -35,11 +43,13 @@ _COMMANDS: Final = {
     ),
     "robustness": _Command(
         "trainer.robustness",
+        flags.add_robustness_flags,
         "Measure every model under corruptions, and its doubt at pictures of no digit.",
         ("gurmukhi-train robustness --models models/ --out robustness/",),
     ),
     "study": _Command(
         "trainer.study.command",
+        flags.add_study_flags,
         "Reproduce the published tables, and compare with what was published.",
         (
             "gurmukhi-train study gurmukhi --seeds 20",
@@ -48,16 +58,19 @@ _COMMANDS: Final = {
     ),
     "backprop": _Command(
         "trainer.backprop_command",
+        flags.add_backprop_flags,
         "Back-propagation by hand, checked against autograd and finite differences.",
         ("gurmukhi-train backprop",),
     ),
     "synthetic": _Command(
         "trainer.synthetic_report",
+        flags.add_synthetic_flags,
         "Measure what a model trained on nothing but drawn digits is worth on real ones.",
         ("gurmukhi-train synthetic --report",),
     ),
     "data": _Command(
         "trainer.data",
+        flags.add_data_flags,
         "Say which data set would be used, and audit it: duplicates, leakage, classes, polarity.",
         (
             "gurmukhi-train data",
@@ -77,14 +90,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = words.pop(0)
         chosen = _COMMANDS[name]
         parser = Parser(f"gurmukhi-train {name}", chosen.description, chosen.examples)
-        try:
-            module = importlib.import_module(chosen.module)
-        except KeyboardInterrupt:
-            complain(parser.prog, "interrupted")
-            return EXIT_INTERRUPTED
-        module.add_arguments(parser)
-        return run(parser, module.command, words)
+        chosen.add_flags(parser)
+        return run(parser, lambda arguments: _run(chosen.module, arguments), words)
     return run(_overview(), lambda arguments: 0, words)
+
+
+def _run(name: str, arguments: argparse.Namespace) -> int:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("trainer"):  # a fault of ours
+            raise
+        raise LibraryMissing(
+            f"needs {error.name}, which is not installed: "
+            "pip install 'gurmukhi-digits[trainer]' brings it"
+        ) from error
+    code: int = module.command(arguments)
+    return code
 
 
 def _overview() -> Parser:

@@ -9,9 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from gurmukhi.command import whole_number
 from gurmukhi.dataset import Split
-from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.sources import find_source
 from gurmukhi.terminal import format_table, progress
 from trainer.backprop import ACTIVATIONS, COSTS, Layer, Network, backward, draw_layers, forward
 from trainer.backprop_check import AUTOGRAD_BOUND, DIFFERENCE_BOUND, Check, check_gradients
@@ -26,14 +25,6 @@ _SHOWN: Final = {
 }
 _SHOWN_SIZES: Final = (4, 3, 3)  # small enough to be read
 _SHOWN_IMAGES: Final = 2
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of `backprop`."""
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument(
-        "--seed", type=whole_number(0, 2**31), default=0, help="of weights and batches (default: 0)"
-    )
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -14,20 +14,11 @@ from gurmukhi.audit import NEAR_PIXELS, Leakage, SplitAudit, audit_split, measur
 from gurmukhi.dataset import Split, SplitName
 from gurmukhi.errors import DataError
 from gurmukhi.labels import GLYPHS
-from gurmukhi.sources import DATA_HELP, Source, find_source
+from gurmukhi.sources import Source, find_source
 from gurmukhi.terminal import format_table
 
 # The folder of each split, as the published archives call it.
 _FOLDERS: Final[dict[SplitName, str]] = {"train": "train", "test": "val"}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of `data`."""
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument("--json", action="store_true", help="print the audit as JSON")
-    parser.add_argument(
-        "--export", type=Path, metavar="DIR", help="write the images out as PNG files into DIR"
-    )
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 
 from gurmukhi.audit import measure_leakage
 from gurmukhi.bundle import Golden
-from gurmukhi.command import whole_number
 from gurmukhi.dataset import Split
 from gurmukhi.errors import DataError
 from gurmukhi.evaluation import Evaluation
-from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.sources import find_source
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.terminal import format_table, progress
 from trainer.graph import finish_graph
 from trainer.parity import check_parity, open_session, run_graph
 from trainer.publish import Fitted, publish
-from trainer.recipes import MODELS, RECIPES, Recipe, searched_recipes
+from trainer.recipes import RECIPES, Recipe, searched_recipes
 from trainer.robustness import mild_accuracies
 from trainer.selection import committed_selection
 from trainer.speed import measure_speed
@@ -45,48 +44,6 @@ class _Task:
     test: Split
     seed: int
     parity_images: int
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of `fit`."""
-    parser.add_argument(
-        "--models",
-        type=Path,
-        default=Path(os.environ.get("GURMUKHI_MODELS", "models")),
-        metavar="DIR",
-        help="the model repository to publish into (default: $GURMUKHI_MODELS or %(default)s)",
-    )
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument(
-        "--model",
-        action="append",
-        choices=sorted(MODELS),
-        help="fit this model alone; may be repeated (default: all)",
-    )
-    parser.add_argument(
-        "--versions",
-        type=int,
-        nargs="+",
-        choices=(1, 2),
-        default=(1, 2),
-        help="1 is the published configuration, 2 the best found (default: both)",
-    )
-    parser.add_argument(
-        "--seed", type=whole_number(0, 2**32 - 1), default=0, help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--parity-images",
-        type=whole_number(10, 1_000_000),
-        default=10_000,
-        metavar="N",
-        help="synthetic images in the parity gate, beside all real ones (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=whole_number(1, 64),
-        default=min(len(os.sched_getaffinity(0)), 4),
-        help="models fitted at the same time (default: one a core, %(default)s here)",
-    )
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -102,7 +102,6 @@ _PUBLISHED_CORRECT: Final = {
     "svm-rbf": 36,
     "svm-sigmoid": 170,
 }
-MODELS: Final = tuple(_PUBLISHED_CORRECT)
 _PUBLISHED_CONFIGS: Final[dict[str, Config]] = {
     "mlp": MLPConfig(hidden=(256, 64), learning_rate=0.003),
     **PUBLISHED_SVMS,

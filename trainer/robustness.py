@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from gurmukhi.bundle import Bundle, find_bundles, read_bundle
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError
 from gurmukhi.manifest import MODEL
-from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.sources import find_source
 from gurmukhi.terminal import format_table, progress
 from trainer.calibration import measure_reliability
 from trainer.corruptions import BOUNDED, CORRUPTIONS, STRENGTHS, Corruption
@@ -55,25 +54,6 @@ def corrupted_accuracy(read: Reader, corruption: Corruption, strength: int, spli
 def mild_accuracies(read: Reader, split: Split) -> dict[str, float]:
     """The accuracy under each of the nine mild corruptions."""
     return {c.name: corrupted_accuracy(read, c, 0, split) for c in BOUNDED}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of `robustness`."""
-    parser.add_argument(
-        "--models",
-        type=Path,
-        default=Path(os.environ.get("GURMUKHI_MODELS", "models")),
-        metavar="DIR",
-        help="the model repository (default: $GURMUKHI_MODELS or %(default)s)",
-    )
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("robustness"),
-        metavar="DIR",
-        help="where the table, the plots and the figures go (default: %(default)s)",
-    )
 
 
 def command(arguments: argparse.Namespace) -> int:

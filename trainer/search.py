@@ -4,15 +4,12 @@ Only the training split is read; the test split need not be there.
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
 
-from gurmukhi.command import whole_number
-from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.sources import find_source
 from gurmukhi.terminal import Progress, format_table, progress
 from trainer.search_journal import Journal
 from trainer.search_space import candidates
@@ -24,46 +21,6 @@ _PARTITION: Final = 0  # the folds that all candidates are compared on
 _SECOND: Final = 1  # other folds and another seed, for those that are as good as the best
 _MARGIN: Final = 1  # errors; one in a thousand is chance
 _LIBRARIES: Final = ("numpy", "scikit-learn", "torch")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of `search`."""
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument(
-        "--model",
-        action="append",
-        choices=sorted(candidates()),
-        help="search this model alone; may be repeated (default: all)",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("selected.json"),
-        metavar="FILE",
-        help="the winners and their evidence; `fit` reads trainer/selected.json "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--journal",
-        type=Path,
-        metavar="FILE",
-        help="finished trials, as JSON lines (default: FILE of --out with .trials.jsonl)",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="go on where an interrupted search ended"
-    )
-    parser.add_argument(
-        "--limit",
-        type=whole_number(1),
-        metavar="N",
-        help="try the first N candidates of each model alone",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=whole_number(1, 64),
-        default=len(os.sched_getaffinity(0)),
-        help="trials at the same time (default: one a core, %(default)s here)",
-    )
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -13,12 +13,11 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gurmukhi.command import whole_number
 from gurmukhi.dataset import Split, SplitName
 from gurmukhi.errors import DataError
 from gurmukhi.labels import CLASS_COUNT, GLYPHS
 from gurmukhi.metrics import confusion_matrix, wilson_interval
-from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.sources import find_source
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.terminal import format_table, progress
 from trainer.augment import Augmentation
@@ -49,34 +48,6 @@ class Outcome:
     @property
     def correct(self) -> int:
         return int((self.labels == self.predictions).sum())
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of `synthetic`."""
-    parser.add_argument("--data", metavar="SOURCE", help=f"the real digits: {DATA_HELP}")
-    parser.add_argument(
-        "--images",
-        type=whole_number(100),
-        default=10_000,
-        help="drawn images to train on (default: %(default)s)",
-    )
-    parser.add_argument("--epochs", type=whole_number(1), default=12, help="default: %(default)s")
-    parser.add_argument(
-        "--seed", type=whole_number(0, 2**32 - 1), default=0, help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--report",
-        action="store_true",
-        help="write a contact sheet beside real images, the confusion matrices and the figures",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("synthetic-report"),
-        metavar="DIR",
-        help="where the report goes; it shows real images, so it is not for publication "
-        "(default: %(default)s)",
-    )
 
 
 def command(arguments: argparse.Namespace) -> int:

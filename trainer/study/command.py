@@ -1,50 +1,12 @@
 """The command `gurmukhi-train study`: reproduce a published table."""
 
 import argparse
-import os
-from pathlib import Path
 
-from gurmukhi.command import whole_number
-from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.sources import find_source
 from gurmukhi.terminal import format_table
 from trainer.study.settings import Settings
 
 _EXIT_NOT_REPRODUCED = 1
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the flags of `study`."""
-    parser.add_argument(
-        "name", choices=("gurmukhi", "mnist"), help="which published table to reproduce"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("studies"),
-        metavar="DIR",
-        help="write the report into DIR/<name>/ (default: studies)",
-    )
-    parser.add_argument(
-        "--seeds",
-        type=whole_number(1, 1000),
-        default=1,
-        metavar="K",
-        help="train each network with K seeds; mean and spread are reported (default: 1)",
-    )
-    parser.add_argument(
-        "--seed", type=whole_number(0, 2**31), default=0, help="the first seed (default: 0)"
-    )
-    parser.add_argument("--data", metavar="SOURCE", help=f"of the Gurmukhi digits: {DATA_HELP}")
-    parser.add_argument(
-        "--jobs",
-        type=whole_number(1, 256),
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="train N rows at a time (default: one a core)",
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="train again the rows that an earlier run has left"
-    )
 
 
 def command(arguments: argparse.Namespace) -> int:
