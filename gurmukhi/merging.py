@@ -9,17 +9,16 @@ task alone makes plain calls, and the more tasks there are the larger the batche
 import asyncio
 import math
 import re
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 import grpc
 
 from gurmukhi.answer import Classification
 from gurmukhi.errors import CallError
+from gurmukhi.lanes import Batch, Lane, WaitingCall
 
 # So few images are not shared among several calls: a call costs as much as ten of them.
 _SHARED: Final = 16
@@ -56,7 +55,7 @@ class Merger:
         self._target = target
         self._send = send
         self._bounds = bounds
-        self._lanes: dict[Ask, _Lane] = {}
+        self._lanes: dict[Ask, Lane] = {}
         self._waiting = 0
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf  # the earliest deadline, or before it
@@ -65,7 +64,7 @@ class Merger:
         """One image's answer; raises CallError."""
         lane = self._lanes.get(ask)
         if lane is None:
-            lane = self._lanes[ask] = _Lane()
+            lane = self._lanes[ask] = Lane()
         if lane.had_no_company and not lane.under_way and not lane.waiting:
             return await self._classify_alone(ask, lane, image, timeout_seconds)
         if self._waiting >= self._bounds.max_waiting:
@@ -76,7 +75,7 @@ class Merger:
             )
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
-        call = _Call(image, loop.create_future(), deadline)
+        call = WaitingCall(image, loop.create_future(), deadline)
         lane.waiting.append(call)
         self._waiting += 1
         if not lane.is_scheduled and lane.under_way < self._bounds.max_calls:
@@ -92,7 +91,7 @@ class Merger:
             raise
 
     async def _classify_alone(
-        self, ask: Ask, lane: "_Lane", image: bytes, timeout_seconds: float
+        self, ask: Ask, lane: Lane, image: bytes, timeout_seconds: float
     ) -> Classification:
         lane.under_way += 1
         lane.images_under_way += 1
@@ -125,7 +124,7 @@ class Merger:
         if remaining < math.inf:
             self._set_alarm(loop, remaining)
 
-    def _flush(self, ask: Ask, lane: "_Lane") -> None:
+    def _flush(self, ask: Ask, lane: Lane) -> None:
         lane.is_scheduled = False
         while lane.under_way < self._bounds.max_calls:
             # Shared among the calls that may go, so that one is answered while another is made;
@@ -138,7 +137,7 @@ class Merger:
             lane.images_under_way += len(calls)
             lane.had_no_company = len(calls) == 1
             task = asyncio.get_running_loop().create_task(self._answer(ask, calls))
-            batch = _Batch(task, calls)
+            batch = Batch(task, calls)
             for call in calls:
                 call.batch = batch
             lane.batches.add(batch)
@@ -146,9 +145,9 @@ class Merger:
         if lane.had_no_company and not lane.waiting and not lane.under_way:
             self._lanes.pop(ask, None)  # as good as a new one
 
-    def _take(self, lane: "_Lane", most: int) -> list["_Call"]:
+    def _take(self, lane: Lane, most: int) -> list[WaitingCall]:
         """The calls that go next, as many as the bounds allow; those given up are dropped."""
-        calls: list[_Call] = []
+        calls: list[WaitingCall] = []
         waiting, size = lane.waiting, 0
         most, had = min(most, self._bounds.max_images), len(waiting)
         while waiting and len(calls) < most:
@@ -162,7 +161,7 @@ class Merger:
         self._waiting -= had - len(waiting)
         return calls
 
-    def _end(self, ask: Ask, lane: "_Lane", batch: "_Batch", task: "asyncio.Task[None]") -> None:
+    def _end(self, ask: Ask, lane: Lane, batch: Batch, task: "asyncio.Task[None]") -> None:
         # Not in the task itself: one that is cancelled at once never begins.
         lane.batches.discard(batch)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
@@ -173,7 +172,7 @@ class Merger:
         lane.images_under_way -= len(batch.calls)
         self._flush(ask, lane)
 
-    async def _answer(self, ask: Ask, batch: list["_Call"]) -> None:
+    async def _answer(self, ask: Ask, batch: list[WaitingCall]) -> None:
         """Give each call its answer or its error; what one image is refused for is its own."""
         now = asyncio.get_running_loop().time()
         try:
@@ -194,70 +193,7 @@ class Merger:
                 call.answer.set_result(answer)
 
 
-class _Lane:
-    """The calls that may go together."""
-
-    __slots__ = (
-        "batches",
-        "had_no_company",
-        "images_under_way",
-        "is_scheduled",
-        "under_way",
-        "waiting",
-    )
-
-    def __init__(self) -> None:
-        self.waiting: deque[_Call] = deque()
-        self.batches: set[_Batch] = set()
-        self.under_way = 0  # calls
-        self.images_under_way = 0
-        self.is_scheduled = False
-        self.had_no_company = True  # the last that went; the next goes at once then
-
-    def open_calls(self) -> Iterator["_Call"]:
-        """Those without an answer yet."""
-        every = chain(self.waiting, *(batch.calls for batch in self.batches))
-        return (call for call in every if not call.answer.done())
-
-
-class _Batch:
-    """Calls that went together."""
-
-    __slots__ = ("calls", "task")
-
-    def __init__(self, task: asyncio.Task[None], calls: list["_Call"]) -> None:
-        self.task = task  # here, since the event loop itself holds it weakly
-        self.calls = calls
-
-    def end_if_left(self) -> None:
-        """Cancel what nobody waits for any more."""
-        if not self.task.done() and all(call.answer.done() for call in self.calls):
-            self.task.cancel()
-
-
-class _Call:
-    """One image of one caller."""
-
-    __slots__ = ("answer", "batch", "deadline", "image")
-
-    def __init__(
-        self, image: bytes, answer: "asyncio.Future[Classification]", deadline: float
-    ) -> None:
-        self.image = image
-        self.answer = answer
-        self.deadline = deadline
-        self.batch: _Batch | None = None
-
-    def fail(self, error: BaseException) -> None:
-        if self.answer.done():
-            return
-        if isinstance(error, asyncio.CancelledError):
-            self.answer.cancel()
-        else:
-            self.answer.set_exception(error)
-
-
-def _parts(batch: list[_Call], details: str) -> list[list[_Call]]:
+def _parts(batch: list[WaitingCall], details: str) -> list[list[WaitingCall]]:
     """A refused batch again: the image at fault alone, so that its caller gets a plain call's
     error, and the others together; each alone where none is named."""
     found = _AT_FAULT.match(details)
