@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gurmukhi.bundle import Bundle, read_bundle
 from gurmukhi.errors import BundleError
 from gurmukhi.image import PAPER, SIDE
-from gurmukhi.manifest import MODEL, Manifest
+from gurmukhi.manifest import MODEL, Manifest, TensorSpec
+from gurmukhi.tensor import dtype_of
 
 _ERRORS_ONLY: Final = 3
 # A first run of a size may allocate: nobody's request should pay for it.
@@ -133,6 +134,9 @@ def _share_arena() -> None:
 def _prove(bundle: Bundle, model: Model) -> None:
     golden = bundle.golden()
     prediction = model.predict(golden.images)
+    for spec in bundle.manifest.outputs:
+        if spec.name in _FIELDS:
+            _check_output(bundle, spec, prediction.output(spec.name))
     wrong = np.flatnonzero(prediction.digits != golden.digits)
     if len(wrong):
         first = wrong[0]
@@ -146,4 +150,14 @@ def _prove(bundle: Bundle, model: Model) -> None:
         raise BundleError(
             f"{bundle.folder}: scores of golden images differ by {difference:.2g}, "
             f"at most {bundle.manifest.score_tolerance:g} is allowed"
+        )
+
+
+def _check_output(bundle: Bundle, spec: TensorSpec, array: NDArray[Any]) -> None:
+    sizes = zip(array.shape, spec.shape, strict=False)
+    is_shaped = array.ndim == len(spec.shape) and all(want in (-1, size) for size, want in sizes)
+    if array.dtype != dtype_of(spec.datatype) or not is_shaped:
+        raise BundleError(
+            f"{bundle.folder / MODEL}: gives {spec.name!r} as {array.dtype} of shape "
+            f"{list(array.shape)}, the manifest says {spec.datatype} of shape {list(spec.shape)}"
         )

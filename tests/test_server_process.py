@@ -12,14 +12,19 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
+import onnx
 import pytest
+from bundles import edit_json, reseal
 from conftest import RunningServer, run_command, serving
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from onnx import TensorProto, helper
 from prometheus_client.parser import text_string_to_metric_families
 
 from gurmukhi.client import DigitClient
@@ -79,6 +84,38 @@ def test_golden_vectors_that_are_not_reproduced_stop_the_start(repository: Path)
     (repository / "mlp/1/model.onnx").write_bytes(swapped)
     manifest_path.write_text(json.dumps(manifest))
     assert re.search(r"mlp/1: (reads \d+ of \d+ golden|scores of golden)", refusal(repository))
+
+
+def give_float64(manifest: dict[str, Any], folder: Path) -> None:
+    graph = onnx.load(folder / "model.onnx")
+    scores = graph.graph.output[1]
+    for node in graph.graph.node:
+        node.output[:] = ["narrow" if name == scores.name else name for name in node.output]
+        node.input[:] = ["narrow" if name == scores.name else name for name in node.input]
+    wide = helper.make_node("Cast", ["narrow"], [scores.name], to=TensorProto.DOUBLE)
+    graph.graph.node.append(wide)
+    scores.type.tensor_type.elem_type = TensorProto.DOUBLE
+    onnx.save(graph, folder / "model.onnx")
+
+
+def promise_nine(manifest: dict[str, Any], folder: Path) -> None:
+    manifest["outputs"][1]["shape"] = [-1, 9]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (give_float64, r"'scores' as float64 of shape \[64, 10\], .* FP32 of shape \[-1, 10\]"),
+        (promise_nine, r"'scores' as float32 of shape \[64, 10\], .* FP32 of shape \[-1, 9\]"),
+    ],
+)
+def test_outputs_that_are_not_as_promised_stop_the_start(
+    repository: Path, spoil: Callable[[dict[str, Any], Path], None], said: str
+) -> None:
+    folder = repository / "svm-linear/1"
+    edit_json(folder / "manifest.json", lambda manifest: spoil(manifest, folder))
+    reseal(folder)
+    assert re.search(said, refusal(repository))
 
 
 def test_an_empty_repository_stops_the_start(tmp_path: Path) -> None:
