@@ -20,8 +20,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.svm_export import plain_graph
-from gurmukhi.command import Parser, run, whole_number
-from gurmukhi.sources import DATA_HELP, find_source
+from gurmukhi.command import DATA_HELP, Parser, run, whole_number
+from gurmukhi.sources import find_source
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.terminal import format_table
 from trainer.graph import finish_graph

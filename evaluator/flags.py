@@ -12,9 +12,8 @@ from evaluator.latency import QUANTILES
 from evaluator.run import CHECKS, PROFILES
 from evaluator.settings import Budget, Settings
 from gurmukhi.client import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
-from gurmukhi.command import Parser, positive_number, whole_number
+from gurmukhi.command import DATA_HELP, Parser, positive_number, whole_number
 from gurmukhi.credentials import Credentials, add_credential_flags, read_credentials
-from gurmukhi.sources import DATA_HELP
 
 PROGRAM: Final = "gurmukhi-evaluate"
 # What every other check builds on.

@@ -18,6 +18,11 @@ from gurmukhi.errors import EXIT_BAD_DATA, GurmukhiError
 EXIT_USAGE: Final = 64
 _LARGEST: Final = 1_000_000  # seconds, or whatever a flag counts: more is a slip of the hand
 EXIT_INTERRUPTED: Final = 130
+# What a flag that names a data set takes: `gurmukhi.sources` reads it, and takes longer to import.
+DATA_HELP: Final = (
+    "real, synthetic[:N] (N images a split), or a folder with train/ and val/ (or train.zip and "
+    "val.zip); default: $GURMUKHI_DATA_DIR, the local cache, the public home, then synthetic"
+)
 
 
 class Parser(argparse.ArgumentParser):

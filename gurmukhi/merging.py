@@ -142,8 +142,9 @@ class Merger:
                 call.batch = batch
             lane.batches.add(batch)
             task.add_done_callback(partial(self._end, ask, lane, batch))
-        if lane.had_no_company and not lane.waiting and not lane.under_way:
-            self._lanes.pop(ask, None)  # as good as a new one
+        is_idle = not lane.waiting and not lane.under_way
+        if is_idle and lane.had_no_company and self._lanes.get(ask) is lane:
+            del self._lanes[ask]  # as good as a new one, which may have its place already
 
     def _take(self, lane: Lane, most: int) -> list[WaitingCall]:
         """The calls that go next, as many as the bounds allow; those given up are dropped."""

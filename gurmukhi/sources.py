@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from gurmukhi.command import DATA_HELP
 from gurmukhi.dataset import (
     PUBLISHED_SHA256,
     Split,
@@ -22,11 +23,6 @@ from gurmukhi.dataset import (
 )
 from gurmukhi.errors import DataError
 from gurmukhi.synthetic import synthetic_digits
-
-DATA_HELP: Final = (
-    "real, synthetic[:N] (N images a split), or a folder with train/ and val/ (or train.zip and "
-    "val.zip); default: $GURMUKHI_DATA_DIR, the local cache, the public home, then synthetic"
-)
 
 _COMMIT: Final = "4e092c02070490ff87cf50bf5534b41d71c27175"
 _PUBLIC_HOME: Final = (

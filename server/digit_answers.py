@@ -143,7 +143,7 @@ def _to_be_warned(
     if likely is not None:
         confidence = likely[np.arange(len(likely)), prediction.digits]
         limit = _least_confidence(model, low_confidence)
-        if confidence.min().item() < limit:  # seldom
+        if not confidence.min().item() >= limit:  # seldom; one that is no number says nothing
             # As Python's numbers, which the limits are.
             found.update(np.flatnonzero(confidence.astype(np.float64) < limit).tolist())
     return sorted(found)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import urllib.request
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from conftest import RunningServer, serving
 
 from gurmukhi.client import AsyncDigitClient, Classification, DigitClient, Merging
 from gurmukhi.errors import CallError
+from gurmukhi.merging import Ask, Merger
 from gurmukhi.synthetic import synthetic_digits
 
 IMAGES, _ = synthetic_digits(64, 23)
@@ -196,6 +197,47 @@ def test_batches_are_bounded_in_images_and_bytes(running: RunningServer) -> None
     bounds = Merging(max_bytes=16 * 1100)  # an image is 1,024 bytes and what frames it
     call(running, lambda client: outcomes(*map(client.classify, IMAGES)), merging=bounds)
     assert handled(running)["ClassifyBatch", "OK"] == 12
+
+
+def test_a_deadline_holds_whoever_went_in_the_same_turn_of_the_loop() -> None:
+    """One call is answered, another given up and a third made at once; then some wait."""
+
+    async def main() -> None:
+        loop, gates = asyncio.get_running_loop(), dict[bytes, asyncio.Future[None]]()
+
+        async def send(ask: Ask, images: Sequence[bytes], seconds: float) -> Any:
+            gate = gates[images[0]] = loop.create_future()
+            await gate
+            return images
+
+        merger = Merger("server", send, Merging())
+
+        def begin(image: bytes, seconds: float = 60.0) -> asyncio.Task[Any]:
+            return loop.create_task(merger.classify(Ask("mlp", "", 0), image, seconds))
+
+        async def turns() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        tasks = [begin(b"a")]
+        await turns()
+        tasks.append(begin(b"b"))
+        loop.call_soon(tasks[-1].cancel)
+        gates[b"a"].set_result(None)
+        for image in (b"c", b"d"):
+            tasks.append(begin(image))
+            await turns()
+        late, early = begin(b"f"), begin(b"e", 0.1)
+        await turns()
+        gates[b"c"].set_result(None)
+        with pytest.raises(CallError) as caught:
+            await asyncio.wait_for(early, 5)
+        assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert not late.done()
+        for task in (*tasks, late):
+            task.cancel()
+
+    asyncio.run(main())
 
 
 def test_a_full_queue_refuses_at_once(running: RunningServer) -> None:

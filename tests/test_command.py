@@ -68,13 +68,35 @@ def test_help_and_mistakes_do_not_wait_for_the_training_libraries(words: tuple[s
     assert train("", *words).stdout.splitlines()[-1] == "imported:"
 
 
-def test_a_library_that_is_missing_is_named_with_what_brings_it() -> None:
-    done = train("sys.modules['torch'] = None", "fit", "--data", "synthetic")
+@pytest.mark.parametrize("words", [("fit",), ("study", "gurmukhi"), ("search",)])
+def test_a_library_that_is_missing_is_named_with_what_brings_it(words: tuple[str, ...]) -> None:
+    done = train("sys.modules['torch'] = None", *words, "--data", "synthetic")
     assert done.stdout.splitlines()[0] == "4"
     assert done.stderr == (
-        "gurmukhi-train fit: needs torch, which is not installed: "
+        f"gurmukhi-train {words[0]}: needs torch, which is not installed: "
         "pip install 'gurmukhi-digits[trainer]' brings it\n"
     )
+
+
+def test_a_module_of_ours_that_is_missing_keeps_its_trace() -> None:
+    done = train("sys.modules['gurmukhi.audit'] = None", "data", "--data", "synthetic")
+    assert "Traceback" in done.stderr
+
+
+INTERRUPTED_AT_NUMPY = """
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+def test_an_interrupt_during_the_imports_is_one_line() -> None:
+    done = train(INTERRUPTED_AT_NUMPY, "fit", "--data", "synthetic")
+    assert done.stdout.splitlines()[0] == "130"
+    assert done.stderr == "gurmukhi-train fit: interrupted\n"
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -74,6 +74,14 @@ def test_a_confidence_is_held_against_its_limit_in_full_precision(model: Model) 
     assert list(answers) == one_by_one(model, prediction, 0, 0.7)
 
 
+def test_a_probability_that_is_no_number_costs_no_other_image_its_warning(model: Model) -> None:
+    likely = np.full((4, 10), 0.1, np.float32)
+    likely[2] = np.nan
+    prediction = Prediction(np.zeros(4, np.int64), likely, likely)
+    answers = answer_batch(model, prediction, (), 0, 0.7).classifications
+    assert [bool(one.warnings) for one in answers] == [True, True, False, True]
+
+
 def test_a_plain_answer_is_the_same_in_its_bytes(model: Model) -> None:
     predictions = [model.predict(image[None]) for image in IMAGES]
     for digit, scores in enumerate(np.eye(10, dtype=np.float32)[:, None]):

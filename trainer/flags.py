@@ -4,8 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from gurmukhi.command import whole_number
-from gurmukhi.sources import DATA_HELP
+from gurmukhi.command import DATA_HELP, whole_number
 from trainer.names import MODELS
 
 
