@@ -47,6 +47,12 @@ _CONNECTION_LIMIT: Final = (
 _STRING: Final = "type.googleapis.com/google.protobuf.StringValue"
 
 
+# Envoy's allocator is the whole process's, and by itself gives nothing back to the system: it kept
+# a gigabyte of some large pictures. So much of what is free goes back, so often.
+_RELEASED_BYTES: Final = 256 << 20
+_RELEASE_SECONDS: Final = 1
+
+
 class EnvoyMissing(GurmukhiError):  # noqa: N818 - says what is missing
     """The front's packages are not installed, or lack what they need."""
 
@@ -100,6 +106,10 @@ def bootstrap(
                     },
                 }
             ]
+        },
+        "memory_allocator_manager": {
+            "bytes_to_release": _RELEASED_BYTES,
+            "memory_release_interval": f"{_RELEASE_SECONDS}s",
         },
         # Our own metrics say what happens; Envoy's cost time and memory for each connection.
         "stats_config": {"stats_matcher": {"reject_all": True}},

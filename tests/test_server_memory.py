@@ -2,9 +2,11 @@
 
 import io
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from conftest import RunningServer, serving
 from PIL import Image
 
@@ -13,6 +15,7 @@ from gurmukhi.synthetic import synthetic_digits
 
 IMAGES, _ = synthetic_digits(32, 99)
 HEAP_BYTES = 64 << 20
+RELEASE_SECONDS = 4  # Envoy gives back every second
 LARGE_BYTES = 12_000_000  # of the picture below; as many as threads were kept, and more
 
 
@@ -44,10 +47,28 @@ def test_what_a_large_picture_took_is_given_back(models: Path) -> None:
         assert heap_bytes(running) < before + LARGE_BYTES
 
 
-def large_picture() -> bytes:
+@pytest.mark.slow
+@pytest.mark.envoy
+def test_envoys_allocator_gives_back_what_large_pictures_took(models: Path) -> None:
+    """It is the whole process's, and by itself keeps all that it ever had."""
+    with (
+        serving(models, "--front", "envoy") as running,
+        DigitClient(running.target, timeout_seconds=60) as client,
+    ):
+        worker = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+        status = Path(f"/proc/{worker.read_text().split()[0]}/status")
+        with ThreadPoolExecutor(8) as callers:
+            list(callers.map(client.classify, [large_picture("RGBA")] * 30))
+        time.sleep(RELEASE_SECONDS)
+        figures = dict(re.findall(r"(Vm\w+):\s+(\d+) kB", status.read_text()))
+    # With Envoy's defaults it is three quarters.
+    assert int(figures["VmRSS"]) < 0.5 * int(figures["VmHWM"])
+
+
+def large_picture(mode: str = "L") -> bytes:
     """A digit on a sheet of 12 megapixels."""
     out = io.BytesIO()
-    sheet = Image.new("L", (4000, 3000), 255)
+    sheet = Image.new(mode, (4000, 3000), "white")
     sheet.paste(Image.fromarray(IMAGES[0]).resize((2000, 2000)), (900, 400))
     sheet.save(out, "PNG")
     return out.getvalue()
