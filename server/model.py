@@ -15,8 +15,8 @@ from gurmukhi.manifest import MODEL, Manifest, TensorSpec
 from gurmukhi.tensor import dtype_of
 
 _ERRORS_ONLY: Final = 3
-# A first run of a size may allocate: nobody's request should pay for it. These are the sizes of most,
-# alone and sharing a run; the golden vectors are one more. Larger ones were no faster for it.
+# A first run of a size may allocate: nobody's request should pay for it. These are the sizes of
+# most, alone and sharing a run. The golden vectors are one more; larger ones were no faster for it.
 _WARM_UP_BATCHES: Final = (1, 8)
 
 
