@@ -76,6 +76,11 @@ def run_command(
     )
 
 
+def heed_interrupts() -> None:
+    """A shell has its background jobs ignore SIGINT, and Python would keep that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with version 1 of all five models, fitted on synthetic digits.

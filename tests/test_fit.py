@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_command
+from conftest import ROOT, heed_interrupts, run_command
 
 from gurmukhi.bundle import find_bundles, read_bundle
 from gurmukhi.evaluation import Evaluation
@@ -140,11 +140,6 @@ def session_of(pid: int) -> list[int]:
         if int(session) == pid and state != "Z":
             found.append(int(stat.parent.name))
     return found
-
-
-def heed_interrupts() -> None:
-    """A shell has its background jobs ignore SIGINT, and Python would keep that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager

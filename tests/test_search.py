@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import heed_interrupts
 from PIL import Image
 
 from gurmukhi.dataset import Split, make_split
@@ -83,6 +84,7 @@ def test_a_search_that_was_killed_goes_on_from_its_finished_trials(
         [sys.executable, "-m", "trainer", *search(train_folder, out)],
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:

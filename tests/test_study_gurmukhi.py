@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import heed_interrupts
 
 from gurmukhi.command import Parser, run
 from gurmukhi.dataset import make_split
@@ -164,6 +165,7 @@ def test_an_interrupt_ends_with_130_and_leaves_finished_rows_only(tmp_path: Path
         [sys.executable, str(script), *words, "--out", str(out)],
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
         start_new_session=True,  # a terminal's Ctrl-C reaches the whole group
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
     )
