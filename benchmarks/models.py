@@ -20,7 +20,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from benchmarks.svm_export import plain_graph
-from gurmukhi.command import DATA_HELP, Parser, run, whole_number
+from gurmukhi.command import Parser, add_data_flag, run, whole_number
 from gurmukhi.sources import find_source
 from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.terminal import format_table
@@ -68,7 +68,7 @@ class Figure:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = Parser("benchmarks.models", __doc__.splitlines()[0], ("make bench-models",))
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
+    add_data_flag(parser)
     parser.add_argument(
         "--rounds", type=whole_number(3), default=20, help="of each (default: %(default)s)"
     )

@@ -4,7 +4,6 @@ import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from evaluator.replay import Replay, empty_replay, replay_one
 from evaluator.session import read_split, read_subjects
 from evaluator.statistics import Paired, compare_pairs
 from evaluator.target import Target
-from gurmukhi.command import Parser
+from gurmukhi.command import Parser, add_folder_flag
 from gurmukhi.credentials import Credentials
 from gurmukhi.dataset import Split
 from gurmukhi.errors import BundleError, DataError
@@ -82,12 +81,8 @@ def make_compare_parser() -> Parser:
     parser.add_argument("first", metavar="A", help="HOST:PORT, or MODEL:VERSION on --target")
     parser.add_argument("second", metavar="B", help="the same of what may take A's place")
     add_subject_flags(parser)
-    parser.add_argument(
-        "--report",
-        type=Path,
-        default=Path("report"),
-        metavar="DIR",
-        help="where compare.json is written (default: %(default)s/)",
+    add_folder_flag(
+        parser, "--report", "report", "where compare.json is written (default: %(default)s/)"
     )
     return parser
 

@@ -12,7 +12,15 @@ from evaluator.latency import QUANTILES
 from evaluator.run import CHECKS, PROFILES
 from evaluator.settings import Budget, Settings
 from gurmukhi.client import DEFAULT_TARGET, DEFAULT_TIMEOUT_SECONDS
-from gurmukhi.command import DATA_HELP, Parser, positive_number, whole_number
+from gurmukhi.command import (
+    DATA_HELP,
+    Parser,
+    add_data_flag,
+    add_folder_flag,
+    add_models_flag,
+    positive_number,
+    whole_number,
+)
 from gurmukhi.credentials import Credentials, add_credential_flags, read_credentials
 
 PROGRAM: Final = "gurmukhi-evaluate"
@@ -67,12 +75,8 @@ def make_parser() -> Parser:
         "; synthetic:N or a folder with 0/ to 9/ that no bundle was evaluated on measures accuracy"
     )
     add_subject_flags(parser, DATA_HELP + beyond)
-    parser.add_argument(
-        "--report",
-        type=Path,
-        default=Path("report"),
-        metavar="DIR",
-        help="where the report is written (default: %(default)s/)",
+    add_folder_flag(
+        parser, "--report", "report", "where the report is written (default: %(default)s/)"
     )
     checks = parser.add_argument_group("which checks", f"In order: {', '.join(CHECKS)}.")
     checks.add_argument(
@@ -163,14 +167,8 @@ def add_subject_flags(parser: Parser, data_help: str = DATA_HELP) -> None:
         help="HOST:PORT; several with commas or in a file; dns:///NAME:PORT for each address of "
         "a name (default: $GURMUKHI_TARGET or %(default)s)",
     )
-    parser.add_argument(
-        "--models",
-        type=Path,
-        default=Path(os.environ.get("GURMUKHI_MODELS", "models")),
-        metavar="DIR",
-        help="the model repository (default: $GURMUKHI_MODELS or %(default)s/)",
-    )
-    parser.add_argument("--data", metavar="SOURCE", help=data_help)
+    add_models_flag(parser, "the model repository (default: $GURMUKHI_MODELS or %(default)s/)")
+    add_data_flag(parser, data_help)
     add_model_flag(parser)
     parser.add_argument(
         "--timeout",

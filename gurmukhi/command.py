@@ -45,6 +45,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {one_line(message)} (try --help)\n")
 
 
+def add_folder_flag(
+    parser: argparse.ArgumentParser, flag: str, default: str | Path, text: str
+) -> None:
+    """Declare a flag that takes a folder."""
+    parser.add_argument(flag, type=Path, default=Path(default), metavar="DIR", help=text)
+
+
+def add_models_flag(parser: argparse.ArgumentParser, text: str) -> None:
+    """Declare `--models`, a model repository; its default is $GURMUKHI_MODELS, or models."""
+    add_folder_flag(parser, "--models", os.environ.get("GURMUKHI_MODELS", "models"), text)
+
+
+def add_data_flag(parser: argparse.ArgumentParser, text: str = DATA_HELP) -> None:
+    """Declare `--data`, which `gurmukhi.sources.find_source` reads."""
+    parser.add_argument("--data", metavar="SOURCE", help=text)
+
+
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     """An argparse type for a whole number between two bounds."""
     span = f"{least} or more" if most is None else f"{least} to {most}"

@@ -57,8 +57,7 @@ class Merger:
         self._bounds = bounds
         self._lanes: dict[Ask, Lane] = {}
         self._waiting = 0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = math.inf  # the earliest deadline, or before it
+        self._alarm: asyncio.TimerHandle | None = None  # at the earliest deadline, or before it
 
     async def classify(self, ask: Ask, image: bytes, timeout_seconds: float) -> Classification:
         """One image's answer; raises CallError."""
@@ -81,7 +80,7 @@ class Merger:
         if not lane.is_scheduled and lane.under_way < self._bounds.max_calls:
             lane.is_scheduled = True
             loop.call_soon(self._flush, ask, lane)
-        if deadline < self._alarm_at:
+        if self._alarm is None or deadline < self._alarm.when():
             self._set_alarm(loop, deadline)
         try:
             return await call.answer
@@ -106,12 +105,11 @@ class Merger:
     def _set_alarm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         if self._alarm:
             self._alarm.cancel()
-        self._alarm, self._alarm_at = loop.call_at(when, self._expire, loop), when
+        self._alarm = loop.call_at(when, self._expire, loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Fail the calls whose deadline has passed; one alarm for all costs a call nothing."""
-        self._alarm, self._alarm_at, now = None, math.inf, loop.time()
-        remaining = math.inf
+        self._alarm, now, remaining = None, loop.time(), math.inf
         for lane in self._lanes.values():
             for call in lane.open_calls():
                 if call.deadline <= now:

@@ -4,26 +4,23 @@ import argparse
 import os
 from pathlib import Path
 
-from gurmukhi.command import DATA_HELP, whole_number
+from gurmukhi.command import (
+    DATA_HELP,
+    add_data_flag,
+    add_folder_flag,
+    add_models_flag,
+    whole_number,
+)
 from trainer.names import MODELS
 
 
 def add_fit_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `fit`."""
-    parser.add_argument(
-        "--models",
-        type=Path,
-        default=Path(os.environ.get("GURMUKHI_MODELS", "models")),
-        metavar="DIR",
-        help="the model repository to publish into (default: $GURMUKHI_MODELS or %(default)s)",
+    add_models_flag(
+        parser, "the model repository to publish into (default: $GURMUKHI_MODELS or %(default)s)"
     )
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument(
-        "--model",
-        action="append",
-        choices=MODELS,
-        help="fit this model alone; may be repeated (default: all)",
-    )
+    add_data_flag(parser)
+    _add_model_flag(parser, "fit")
     parser.add_argument(
         "--versions",
         type=int,
@@ -52,13 +49,8 @@ def add_fit_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_search_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `search`."""
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument(
-        "--model",
-        action="append",
-        choices=MODELS,
-        help="search this model alone; may be repeated (default: all)",
-    )
+    add_data_flag(parser)
+    _add_model_flag(parser, "search")
     parser.add_argument(
         "--out",
         type=Path,
@@ -92,20 +84,13 @@ def add_search_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_robustness_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `robustness`."""
-    parser.add_argument(
-        "--models",
-        type=Path,
-        default=Path(os.environ.get("GURMUKHI_MODELS", "models")),
-        metavar="DIR",
-        help="the model repository (default: $GURMUKHI_MODELS or %(default)s)",
-    )
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
-    parser.add_argument(
+    add_models_flag(parser, "the model repository (default: $GURMUKHI_MODELS or %(default)s)")
+    add_data_flag(parser)
+    add_folder_flag(
+        parser,
         "--out",
-        type=Path,
-        default=Path("robustness"),
-        metavar="DIR",
-        help="where the table, the plots and the figures go (default: %(default)s)",
+        "robustness",
+        "where the table, the plots and the figures go (default: %(default)s)",
     )
 
 
@@ -114,12 +99,8 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", choices=("gurmukhi", "mnist"), help="which published table to reproduce"
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("studies"),
-        metavar="DIR",
-        help="write the report into DIR/<name>/ (default: studies)",
+    add_folder_flag(
+        parser, "--out", "studies", "write the report into DIR/<name>/ (default: studies)"
     )
     parser.add_argument(
         "--seeds",
@@ -131,7 +112,7 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=whole_number(0, 2**31), default=0, help="the first seed (default: 0)"
     )
-    parser.add_argument("--data", metavar="SOURCE", help=f"of the Gurmukhi digits: {DATA_HELP}")
+    add_data_flag(parser, f"of the Gurmukhi digits: {DATA_HELP}")
     parser.add_argument(
         "--jobs",
         type=whole_number(1, 256),
@@ -146,7 +127,7 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_backprop_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `backprop`."""
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
+    add_data_flag(parser)
     parser.add_argument(
         "--seed", type=whole_number(0, 2**31), default=0, help="of weights and batches (default: 0)"
     )
@@ -154,7 +135,7 @@ def add_backprop_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_synthetic_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `synthetic`."""
-    parser.add_argument("--data", metavar="SOURCE", help=f"the real digits: {DATA_HELP}")
+    add_data_flag(parser, f"the real digits: {DATA_HELP}")
     parser.add_argument(
         "--images",
         type=whole_number(100),
@@ -170,20 +151,28 @@ def add_synthetic_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write a contact sheet beside real images, the confusion matrices and the figures",
     )
-    parser.add_argument(
+    add_folder_flag(
+        parser,
         "--out",
-        type=Path,
-        default=Path("synthetic-report"),
-        metavar="DIR",
-        help="where the report goes; it shows real images, so it is not for publication "
+        "synthetic-report",
+        "where the report goes; it shows real images, so it is not for publication "
         "(default: %(default)s)",
     )
 
 
 def add_data_flags(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of `data`."""
-    parser.add_argument("--data", metavar="SOURCE", help=DATA_HELP)
+    add_data_flag(parser)
     parser.add_argument("--json", action="store_true", help="print the audit as JSON")
     parser.add_argument(
         "--export", type=Path, metavar="DIR", help="write the images out as PNG files into DIR"
+    )
+
+
+def _add_model_flag(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--model",
+        action="append",
+        choices=MODELS,
+        help=f"{what} this model alone; may be repeated (default: all)",
     )
