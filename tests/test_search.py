@@ -61,23 +61,10 @@ def search(data: Path, out: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_search_needs_no_test_split(train_folder: Path, tmp_path: Path) -> None:
-    assert not (train_folder / "val").exists()
-    out = tmp_path / "selected.json"
-    assert main(search(train_folder, out)) == 0
-    (winner,) = parse_selection(out.read_text()).values()
-    evidence = winner.evidence
-    assert evidence["candidates"] == 2
-    assert evidence["images"] == 60
-    assert {"errors", "on_other_folds", "calibration"} <= set(evidence)
-    assert len(winner.slopes) == 2
-    assert searched_recipes({"svm-linear": winner})[0].version == 2
-
-
-@pytest.mark.slow
-def test_a_search_that_was_killed_goes_on_from_its_finished_trials(
+def test_a_search_needs_no_test_split_and_when_interrupted_goes_on_from_its_finished_trials(
     train_folder: Path, tmp_path: Path
 ) -> None:
+    assert not (train_folder / "val").exists()
     out = tmp_path / "selected.json"
     journal = tmp_path / "selected.trials.jsonl"
     process = subprocess.Popen(
@@ -101,7 +88,13 @@ def test_a_search_that_was_killed_goes_on_from_its_finished_trials(
     assert main(search(train_folder, out)) == 4  # not without --resume
     assert main(search(train_folder, out, "--resume")) == 0
     assert journal.read_bytes().startswith(finished)
-    assert out.exists()
+    (winner,) = parse_selection(out.read_text()).values()
+    evidence = winner.evidence
+    assert evidence["candidates"] == 2
+    assert evidence["images"] == 60
+    assert {"errors", "on_other_folds", "calibration"} <= set(evidence)
+    assert len(winner.slopes) == 2
+    assert searched_recipes({"svm-linear": winner})[0].version == 2
 
 
 def test_the_folds_are_balanced_and_another_partition_has_others() -> None:
