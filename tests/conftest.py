@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# Tests run in as many processes as there are CPUs, and each computes on one thread: those of several
+# Tests run in as many processes as there are CPUs, and each computes on one thread: those of more
 # would wait for one another. NumPy and PyTorch look at this when they are imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
