@@ -11,6 +11,7 @@ import grpc
 from gurmukhi.errors import GurmukhiError
 from server.config import ServerConfig
 from server.grpc_router import Router
+from server.grpc_stop import await_stop
 from server.process import Parts
 from server.tls import TlsFiles, server_credentials
 
@@ -71,7 +72,7 @@ class GrpcFront:
         """Refuse new calls, end those that are idle, wait for the others for the grace at most."""
         stopped = self._server.stop(grace_seconds)
         self._admission.drain()
-        stopped.wait()
+        await_stop(self._server, stopped)
         self._admission.close()
 
     def _bind(self, config: FrontConfig) -> int:

@@ -1,8 +1,8 @@
 """Receive the messages of calls, without a thread of ours that waits inside grpcio.
 
 grpcio has the thread of a call wait for its message, and nothing but the caller can end that. So
-its message is asked for here. Names of grpcio's that begin with an underscore are used in this
-module alone; constraints.txt pins the version that has them.
+its message is asked for here. Names of grpcio's that begin with an underscore are used here and in
+`server.grpc_stop` alone; constraints.txt pins the version that has them.
 """
 
 import logging
