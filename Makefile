@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -q
+# Files by name, not by how many tests they have: those that take longest are often alone in theirs.
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 # Bytecode is kept, as that of an installed package is: tests and benchmarks start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,11 +29,11 @@ demo: $(INSTALLED)  ## the whole road: data, fit, serve, replay, report
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./demo.sh
 
 test: $(INSTALLED)  ## the fast tests, some minutes
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
+	$(PYTEST) $(IN_PARALLEL) -m 'not slow'
 
 test-all: test  ## every test, those of the server with both fronts
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'slow and not alone'
-	$(BIN)/python -m pytest -q -m alone
+	$(PYTEST) $(IN_PARALLEL) -m 'slow and not alone'
+	$(PYTEST) -m alone
 
 bench: $(INSTALLED)  ## our server beside KServe's, MLServer and Triton
 	$(BIN)/python -m benchmarks.bench
@@ -54,7 +57,7 @@ reliability: $(INSTALLED)  ## try to break the service: hostile input, faults, l
 deploy-check: $(INSTALLED)  ## manifests, alerts and dashboard against schemas, policy and promtool
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[deploy]'
 	$(BIN)/python deploy/fetch_tools.py
-	GURMUKHI_DEPLOY_CHECK=1 $(BIN)/python -m pytest -q tests/test_deploy_*.py
+	GURMUKHI_DEPLOY_CHECK=1 $(PYTEST) tests/test_deploy_*.py
 
 images:  ## container images of the server with either front, evaluator and trainer, built and tried
 	./deploy/build-images.sh
