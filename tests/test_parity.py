@@ -15,14 +15,14 @@ from gurmukhi.synthetic import synthetic_digits
 from trainer.augment import Augmentation
 from trainer.augmented_mlp import AugmentedMLPConfig, scaled_logits, train_augmented_mlp
 from trainer.augmented_svm import AugmentedSVMConfig, fit_augmented_svm
-from trainer.blur import blur_ink, blur_matrix
+from trainer.blur import blur_ink, blur_matrix, smooth
 from trainer.graph import finish_graph
 from trainer.mlp_graph import scale_pixels
 from trainer.model import MLPModel, Model, SVMModel
 from trainer.parity import Parity, check_parity, open_session, run_graph
 from trainer.recipes import RECIPES, Recipe, searched_recipes
 from trainer.selection import committed_selection
-from trainer.svm import PUBLISHED_SVMS, SVMConfig, fit_svm
+from trainer.svm import PUBLISHED_SVMS, Kernel, SVMConfig, fit_svm
 from trainer.svm import scale_pixels as scale_for_svm
 
 KERNELS: dict[str, SVMConfig] = {
@@ -32,6 +32,7 @@ KERNELS: dict[str, SVMConfig] = {
     "rbf that all but vanishes": SVMConfig(kernel="rbf", gamma=0.4),
     "sigmoid with an offset": SVMConfig(kernel="sigmoid", gamma=1 / 2048, coef0=-1.0, C=10),
     "blurred linear": SVMConfig(kernel="linear", view="blurred", C=0.1),
+    "smoothed linear": SVMConfig(kernel="linear", view="smoothed"),
     "blurred poly": SVMConfig(kernel="poly", view="blurred", gamma=1 / 128, coef0=0.5),
     "blurred rbf": SVMConfig(kernel="rbf", view="blurred", gamma=1 / 64, C=10),
     "blurred rbf that all but vanishes": SVMConfig(kernel="rbf", view="blurred", gamma=0.4),
@@ -107,6 +108,26 @@ def test_blurring_is_the_same_in_whole_numbers() -> None:
         sums = matrix @ (255 - images.astype(np.int64)) @ matrix.T
         assert np.array_equal(blur_ink(images), sums >> 17)
     assert blur_ink(np.zeros((1, 32, 32), np.uint8)).max() == 127
+
+
+def test_smoothing_means_what_it_adds_up_and_keeps_paper_white() -> None:
+    """One dot of ink is spread over a window of 17 pixels; its shares are the binomial ones."""
+    dot = np.full((1, 32, 32), 255, np.uint8)
+    dot[0, 16, 10] = 0
+    ink = 255 - smooth(dot)[0]
+    assert ink.sum() == pytest.approx(255)
+    assert ink[16, 10] == pytest.approx(255 * (12870 / 65536) ** 2)  # 16 over 8, of 2¹⁶
+    assert (np.argwhere(ink > 0).min(axis=0) == (8, 2)).all()
+    assert (np.argwhere(ink > 0).max(axis=0) == (24, 18)).all()
+    assert (smooth(np.full((1, 32, 32), 255, np.uint8)) == 255).all()
+
+
+@pytest.mark.parametrize("kernel", ["poly", "rbf", "sigmoid"])
+def test_a_kernel_of_smoothed_pixels_is_refused(kernel: Kernel) -> None:
+    config = SVMConfig(kernel=kernel, view="smoothed")
+    fitted = fit_svm(config, *synthetic_digits(100, 7))
+    with pytest.raises(ValueError, match="no whole numbers"):
+        SVMModel(fitted).export()
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ Config = MLPConfig | SVMConfig | AugmentedMLPConfig | AugmentedSVMConfig
 _PIXELS: Final[dict[View, str]] = {
     "pixels": "scaled to −1…1",
     "blurred": "blurred by a binomial window of 9 pixels, scaled to −1…1",
+    "smoothed": "blurred by a binomial window of 17 pixels, scaled to −1…1, all in the weights",
 }
 _DOUBT: Final = (
     "a network of one hidden layer, 45 decision values to one, fitted to digits drawn anew and to "

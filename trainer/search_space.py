@@ -30,6 +30,8 @@ def candidates() -> dict[str, list[Config]]:
             _plain(SVMConfig(kernel="linear")),
             _plain(SVMConfig(kernel="linear", C=0.01)),
             *_svms([SVMConfig(kernel="linear", C=0.001)]),
+            _plain(SVMConfig(kernel="linear", view="smoothed")),
+            _plain(SVMConfig(kernel="linear", view="smoothed", C=0.1)),
         ],
         "svm-poly": [
             _plain(PUBLISHED_SVMS["svm-poly"]),

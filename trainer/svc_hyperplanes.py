@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from gurmukhi.image import SIDE
+from trainer.blur import smoothing_matrix
 from trainer.graph_nodes import Nodes
 from trainer.svc_kernel import add_integers
 from trainer.svm import FittedSVM
@@ -30,6 +32,9 @@ def add_hyperplanes(
     """
     machine = fitted.machine
     normals = machine.support_vectors_.T @ weights  # (1024, 45)
+    offset = -normals.sum(axis=0)  # of x = z / h − 1
+    if fitted.view == "smoothed":
+        normals, offset = _unsmoothed(normals)
     integers, half_range = add_integers(nodes, fitted.view, pixels)
     digits, places = _split(normals / half_range)
     pairs = normals.shape[1]
@@ -38,9 +43,21 @@ def add_hyperplanes(
     shape = nodes.constant("shape", np.array([-1, _DIGITS, pairs], dtype=np.int64))
     terms = nodes.add("Mul", nodes.add("Reshape", product, shape), nodes.constant("places", places))
     sums = nodes.add("ReduceSum", terms, nodes.constant("axis", np.array([1])), keepdims=0)
-    return nodes.add(
-        "Add", sums, nodes.constant("intercept", machine.intercept_ - normals.sum(axis=0))
-    )
+    return nodes.add("Add", sums, nodes.constant("intercept", machine.intercept_ + offset))
+
+
+def _unsmoothed(
+    normals: NDArray[np.float64],  # (1024, 45) of smoothed pixels
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same hyperplanes as ones of pixels (1024, 45), and their offsets (45,).
+
+    With the matrix M and ink u = 255 − z a smoothed x is 1 − M u M / 127.5, and for a normal n
+    n · M u M = (M n M) · u.
+    """
+    matrix = smoothing_matrix()
+    frames = normals.T.reshape(-1, SIDE, SIDE)
+    folded = (matrix @ frames @ matrix).reshape(len(frames), -1).T
+    return folded, normals.sum(axis=0) - 2 * folded.sum(axis=0)
 
 
 def _split(normals: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:

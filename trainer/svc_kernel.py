@@ -25,8 +25,10 @@ _LEAST_EXPONENT: Final = -700.0
 def add_kernel(nodes: Nodes, fitted: FittedSVM, pixels: str) -> tuple[str, float]:
     """(N, support vectors) float64 of pixels (N, 32, 32), and what makes kernel values of them.
 
-    Raises ValueError where a support vector is not bilevel.
+    Raises ValueError where a support vector is not bilevel, or is smoothed.
     """
+    if fitted.view == "smoothed":
+        raise ValueError("smoothed support vectors are no whole numbers, and have no exact product")
     if not np.isin(fitted.vectors, (INK, PAPER)).all():
         raise ValueError("a support vector is not bilevel, and cannot be stored as bits")
     machine = fitted.machine

@@ -12,10 +12,10 @@ from sklearn.svm import SVC
 from sklearn.utils.multiclass import _ovr_decision_function
 
 from gurmukhi.labels import CLASS_COUNT
-from trainer.blur import HALF_RANGE, blur_ink
+from trainer.blur import HALF_RANGE, blur_ink, smooth
 
 Kernel = Literal["linear", "poly", "rbf", "sigmoid"]
-View = Literal["pixels", "blurred"]  # what a machine sees of an image
+View = Literal["pixels", "blurred", "smoothed"]  # what a machine sees of an image
 
 _PAIRS: Final = list(combinations(range(CLASS_COUNT), 2))  # (45,) in libsvm's order
 
@@ -41,7 +41,7 @@ PUBLISHED_SVMS: Final[dict[str, SVMConfig]] = {
 }
 
 
-def scale_pixels(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def scale_pixels(images: NDArray[np.uint8] | NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, 32, 32) grey values → (N, 1024) numbers from −1 (ink) to 1 (paper)."""
     return images.reshape(len(images), -1) / 127.5 - 1
 
@@ -50,7 +50,7 @@ def see(images: NDArray[np.uint8], view: View) -> NDArray[np.float64]:
     """(N, 32, 32) grey values → (N, 1024) numbers from −1 to 1 that an SVC is given."""
     if view == "blurred":
         return blur_ink(images).reshape(len(images), -1) / HALF_RANGE - 1
-    return scale_pixels(images)
+    return scale_pixels(smooth(images) if view == "smoothed" else images)
 
 
 @dataclass(frozen=True, slots=True)
