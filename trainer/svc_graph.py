@@ -111,7 +111,6 @@ def _convert(
         intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64)[:, None])
         # This way round onnxruntime rearranges the kernel values at each run, not the weights.
         decisions = nodes.add("Gemm", weights, kernel, intercept, transB=1)  # (45, N)
-        decisions = nodes.add("Transpose", decisions, perm=[1, 0])
     digit, scores, *probabilities = (output.full_name for output in operator.outputs)
     _vote(nodes, decisions, digit)
     single = nodes.add("Cast", decisions, to=TensorProto.FLOAT)
@@ -145,7 +144,7 @@ def _vote(nodes: Nodes, decisions: str, digit: str) -> None:
     won = nodes.add("Cast", won, to=TensorProto.FLOAT)
     # Of its 9 pairs a class is the second in as many as there are classes before it.
     seconds = nodes.constant("seconds", np.arange(CLASS_COUNT, dtype=np.float32))
-    votes = nodes.add("Gemm", won, nodes.constant("pairs", _pair_signs()), seconds)
+    votes = nodes.add("Gemm", won, nodes.constant("pairs", _pair_signs()), seconds, transA=1)
     nodes.add("ArgMax", votes, output=digit, axis=1, keepdims=0)
 
 
@@ -154,18 +153,19 @@ def _score(nodes: Nodes, decisions: str, single: str, scores: str) -> tuple[str,
 
     `single` are the decision values as float32, precise enough for all but the votes.
     A sum s of decision values is squeezed to s / (3 (|s| + 1)), a third of its softsign.
-    Returns ±½ (N, 45) for the pairs won and lost, and the sums (N, 10).
+    Returns ±½ (45, N) for the pairs won and lost, and the sums (N, 10).
     """
     won = nodes.add("GreaterOrEqual", decisions, nodes.number("zero", 0.0))
     # Where() would give ±1 at once, and takes several times as long as the two.
     won = nodes.add("Cast", won, to=TensorProto.FLOAT)
     won = nodes.add("Sub", won, nodes.constant("half", np.array(0.5, dtype=np.float32)))
-    sums = nodes.add("MatMul", single, nodes.constant("pairs", _pair_signs()))
+    sums = nodes.add("Gemm", single, nodes.constant("pairs", _pair_signs()), transA=1)
     total = nodes.add(
         "Gemm",
         won,
         nodes.constant("pairs", _pair_signs()),
         nodes.add("Softsign", sums),
+        transA=1,
         beta=1 / 3,
     )
     # Of its 9 pairs a class wins half of 9 more than it has surplus.
@@ -187,6 +187,7 @@ def _trust(nodes: Nodes, single: str, doubt: Doubt) -> str:
             values,
             nodes.constant("doubt_weights", weights.astype(np.float32)),
             nodes.constant("doubt_biases", biases.astype(np.float32)),
+            transA=int(values is single),
         )
         values = nodes.add(activation, values)
     return values
@@ -206,7 +207,7 @@ def _calibrate(
     """
     votes_slope, sums_slope = slopes
     pairs = nodes.constant("pairs", _pair_signs())
-    logits = nodes.add("Gemm", won, pairs, sums, alpha=votes_slope, beta=sums_slope)
+    logits = nodes.add("Gemm", won, pairs, sums, transA=1, alpha=votes_slope, beta=sums_slope)
     if trust is None:
         nodes.add("Softmax", logits, output=probabilities, axis=1)
         return
