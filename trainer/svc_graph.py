@@ -6,6 +6,8 @@ Here instead
 
 - the product with the support vectors is one of integers, and exact (`trainer.svc_kernel`);
 - kernel, coefficients and decision values are float64;
+- a row beyond those of the 45 pairs has the decision value 1 on every image: what is added to each
+  image's votes is one more row of a product;
 - there are two votes, as in libsvm and scikit-learn: `digit` counts a decision value of exactly
   zero for the later class (svm_predict_values: `dec > 0`), `scores` for the earlier one
   (sklearn.utils.multiclass._ovr_decision_function: `dec >= 0`). A wide gamma makes such zeros.
@@ -108,9 +110,9 @@ def _convert(
     else:
         kernel, factor = add_kernel(nodes, fitted, pixels)
         weights = _spread_weights(nodes, machine, factor)
-        intercept = nodes.constant("intercept", machine.intercept_.astype(np.float64)[:, None])
+        intercept = nodes.constant("intercept", np.append(machine.intercept_, 1.0)[:, None])
         # This way round onnxruntime rearranges the kernel values at each run, not the weights.
-        decisions = nodes.add("Gemm", weights, kernel, intercept, transB=1)  # (45, N)
+        decisions = nodes.add("Gemm", weights, kernel, intercept, transB=1)  # (46, N)
     digit, scores, *probabilities = (output.full_name for output in operator.outputs)
     _vote(nodes, decisions, digit)
     single = nodes.add("Cast", decisions, to=TensorProto.FLOAT)
@@ -121,12 +123,12 @@ def _convert(
 
 
 def _spread_weights(nodes: Nodes, machine: SVC, factor: float) -> str:
-    """(45, support vectors) of pair weights times a factor, spread from the 9 that a vector has.
+    """(46, support vectors) of pair weights times a factor, spread from the 9 that a vector has.
 
     The graph spreads them, from constants alone, as it unpacks the vectors.
     """
     none = CLASS_COUNT - 1  # the place of a tenth coefficient, zero, for all other pairs
-    places = np.full((len(_PAIRS), CLASS_COUNT), none, dtype=np.int64)
+    places = np.full((len(_PAIRS) + 1, CLASS_COUNT), none, dtype=np.int64)
     for pair, (first, second) in enumerate(_PAIRS):
         places[pair, first], places[pair, second] = second - 1, first
     classes = np.repeat(np.arange(CLASS_COUNT, dtype=np.uint8), machine.n_support_)
@@ -142,9 +144,7 @@ def _vote(nodes: Nodes, decisions: str, digit: str) -> None:
     """The class with the most votes, the first of equals; `dec > 0` votes for the earlier class."""
     won = nodes.add("Greater", decisions, nodes.number("zero", 0.0))
     won = nodes.add("Cast", won, to=TensorProto.FLOAT)
-    # Of its 9 pairs a class is the second in as many as there are classes before it.
-    seconds = nodes.constant("seconds", np.arange(CLASS_COUNT, dtype=np.float32))
-    votes = nodes.add("Gemm", won, nodes.constant("pairs", _pair_signs()), seconds, transA=1)
+    votes = nodes.add("Gemm", won, nodes.constant("votes", _pair_votes()), transA=1)
     nodes.add("ArgMax", votes, output=digit, axis=1, keepdims=0)
 
 
@@ -153,31 +153,22 @@ def _score(nodes: Nodes, decisions: str, single: str, scores: str) -> tuple[str,
 
     `single` are the decision values as float32, precise enough for all but the votes.
     A sum s of decision values is squeezed to s / (3 (|s| + 1)), a third of its softsign.
-    Returns ±½ (45, N) for the pairs won and lost, and the sums (N, 10).
+    Returns 1 or 0 (46, N) for the pairs won and lost, and the sums (N, 10).
     """
     won = nodes.add("GreaterOrEqual", decisions, nodes.number("zero", 0.0))
-    # Where() would give ±1 at once, and takes several times as long as the two.
+    # Where() would give numbers at once, and takes several times as long as the two.
     won = nodes.add("Cast", won, to=TensorProto.FLOAT)
-    won = nodes.add("Sub", won, nodes.constant("half", np.array(0.5, dtype=np.float32)))
     sums = nodes.add("Gemm", single, nodes.constant("pairs", _pair_signs()), transA=1)
-    total = nodes.add(
-        "Gemm",
-        won,
-        nodes.constant("pairs", _pair_signs()),
-        nodes.add("Softsign", sums),
-        transA=1,
-        beta=1 / 3,
-    )
-    # Of its 9 pairs a class wins half of 9 more than it has surplus.
-    half = nodes.constant("half_pairs", np.array((CLASS_COUNT - 1) / 2, dtype=np.float32))
-    nodes.add("Add", total, half, output=scores)
+    squeezed = nodes.add("Softsign", sums)
+    votes = nodes.constant("votes", _pair_votes())
+    nodes.add("Gemm", won, votes, squeezed, output=scores, transA=1, beta=1 / 3)
     return won, sums
 
 
 def _trust(nodes: Nodes, single: str, doubt: Doubt) -> str:
     """(N, 1) float32, how likely the picture is a digit."""
     layers = (
-        (doubt.weights, doubt.biases),
+        (np.pad(doubt.weights, ((0, 1), (0, 0))), doubt.biases),
         (doubt.out_weights, np.array([doubt.out_bias])),
     )
     values = single
@@ -201,13 +192,13 @@ def _calibrate(
     trust: str | None,
     probabilities: str,
 ) -> None:
-    """The softmax of votes and sums, each times its slope; it needs no votes that all have.
+    """The softmax of votes and sums, each times its slope.
 
     With trust t in the picture, t of it and of one tenth the rest.
     """
     votes_slope, sums_slope = slopes
-    pairs = nodes.constant("pairs", _pair_signs())
-    logits = nodes.add("Gemm", won, pairs, sums, transA=1, alpha=votes_slope, beta=sums_slope)
+    votes = nodes.constant("votes", _pair_votes())
+    logits = nodes.add("Gemm", won, votes, sums, transA=1, alpha=votes_slope, beta=sums_slope)
     if trust is None:
         nodes.add("Softmax", logits, output=probabilities, axis=1)
         return
@@ -217,8 +208,19 @@ def _calibrate(
 
 
 def _pair_signs() -> NDArray[np.float32]:
-    """(45, 10): +1 where a class is the pair's first, −1 where it is its second."""
-    signs = np.zeros((len(_PAIRS), CLASS_COUNT), dtype=np.float32)
+    """(46, 10): +1 where a class is the pair's first, −1 where it is its second."""
+    signs = np.zeros((len(_PAIRS) + 1, CLASS_COUNT), dtype=np.float32)
     for pair, (first, second) in enumerate(_PAIRS):
         signs[pair, first], signs[pair, second] = 1, -1
     return signs
+
+
+def _pair_votes() -> NDArray[np.float32]:
+    """(46, 10) that make votes of 1 for a pair won and 0 for a pair lost.
+
+    A second class has a vote less for a pair lost to the first. Of its 9 pairs a class is the
+    second in as many as there are classes before it; those votes are given by the row always won.
+    """
+    votes = _pair_signs()
+    votes[-1] = np.arange(CLASS_COUNT)
+    return votes

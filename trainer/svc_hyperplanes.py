@@ -18,9 +18,9 @@ from trainer.svm import FittedSVM
 def add_hyperplanes(
     nodes: Nodes, fitted: FittedSVM, weights: NDArray[np.float64], pixels: str
 ) -> str:
-    """(45, N) float64 decision values; weights (support vectors, 45) are the pairs' coefficients.
+    """(46, N) float64 decision values; weights (support vectors, 45) are the pairs' coefficients.
 
-    The graph holds no support vector.
+    The last row is 1 on every image. The graph holds no support vector.
     """
     machine = fitted.machine
     normals = machine.support_vectors_.T @ weights  # (1024, 45)
@@ -30,9 +30,9 @@ def add_hyperplanes(
     integers, half_range = add_integers(nodes, fitted.view, pixels)
     return nodes.add(
         "Gemm",
-        nodes.constant("hyperplanes", np.ascontiguousarray(normals.T / half_range)),
+        nodes.constant("hyperplanes", np.pad(normals.T / half_range, ((0, 1), (0, 0)))),
         nodes.add("Cast", integers, to=TensorProto.DOUBLE),
-        nodes.constant("intercept", (machine.intercept_ + offset)[:, None]),
+        nodes.constant("intercept", np.append(machine.intercept_ + offset, 1.0)[:, None]),
         transB=1,
     )
 
