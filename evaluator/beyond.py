@@ -14,7 +14,6 @@ from evaluator.replay import empty_replay, replay_batch
 from evaluator.results import Fault, Result
 from evaluator.session import Session, Subject
 from evaluator.stream import Stream, Tally
-from evaluator.target import SURE_BATCH
 from gurmukhi.errors import DataError
 from gurmukhi.metrics import confusion_matrix
 from gurmukhi.terminal import progress
@@ -60,7 +59,7 @@ def _count_block(
     labels: NDArray[np.int64],
 ) -> None:
     """Classify a block in batches, some at a time, and count the answers."""
-    replay = empty_replay(len(images))
+    replay, batch = empty_replay(len(images)), session.settings.batch
     started = time.monotonic()
     with ThreadPoolExecutor(session.settings.concurrency) as pool:
         for future in [
@@ -70,10 +69,10 @@ def _count_block(
                 subject.name,
                 subject.version,
                 images,
-                np.arange(start, min(start + SURE_BATCH, len(images))),
+                np.arange(start, min(start + batch, len(images))),
                 replay,
             )
-            for start in range(0, len(images), SURE_BATCH)
+            for start in range(0, len(images), batch)
         ]:
             future.result()
     tally.seconds += time.monotonic() - started

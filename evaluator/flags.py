@@ -92,6 +92,8 @@ def make_parser() -> Parser:
     )
     load = parser.add_argument_group("load and latency")
     _add_count(load, "--concurrency", 8, "calls at a time of the closed loop", span=(1, 256))
+    what = "images a call of --data synthetic:N or a folder beyond the test set"
+    _add_count(load, "--batch", 32, what, span=(1, 1000))
     load.add_argument(
         "--rate",
         type=positive_number,
@@ -215,6 +217,7 @@ def read_config(parser: Parser, arguments: argparse.Namespace, given: Sequence[s
         ),
         timeout_seconds=arguments.timeout,
         concurrency=arguments.concurrency,
+        batch=arguments.batch,
         rate=arguments.rate,
         seed=arguments.seed,
         budgets=tuple(arguments.latency_budget),

@@ -23,6 +23,7 @@ class Settings:
     checks: tuple[str, ...]
     timeout_seconds: float = 5.0
     concurrency: int = 8  # calls at a time of the closed loop
+    batch: int = 32  # images a call of a stream; any server takes so many
     rate: float = 200.0  # arrivals a second, all models together, of the open loop
     seed: int = 0  # of the shuffled order and of the arrivals
     budgets: tuple[Budget, ...] = ()

@@ -87,6 +87,28 @@ def write_pictures(folder: Path, images: Any, labels: Sequence[int]) -> None:
         path.write_bytes(encode_png(images[index]))
 
 
+class Counting(RightServer):
+    """Keeps how many images each call has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: set[int] = set()
+
+    def answer(self, images: Any) -> Any:
+        self.sizes.add(len(images))
+        return super().answer(images)
+
+
+@pytest.mark.parametrize(("flags", "size"), [((), 32), (("--batch", "250"), 250)])
+def test_a_stream_is_sent_in_batches_of_the_size_that_is_asked_for(
+    evaluate: Evaluate, flags: tuple[str, ...], size: int
+) -> None:
+    server = Counting()
+    with serving(server) as target:
+        assert evaluate(target, *flags, data="synthetic:2000") == 0
+    assert max(server.sizes) == size
+
+
 def test_stream_of_synthetic_digits_measures_accuracy_alone(
     evaluate: Evaluate, report: Path, capsys: Shown
 ) -> None:
