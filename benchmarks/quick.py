@@ -14,18 +14,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from benchmarks import questions
 from benchmarks.load import SHAPES, Question, Shape, median
-from benchmarks.processes import BenchmarkError, ServerProcess
+from benchmarks.processes import ServerProcess
 from benchmarks.report import Ratio, Report, table_of_bursts
 from benchmarks.rounds import ROUNDS, interleave, ratio
-from benchmarks.setting import FITTED, MODEL, Setting, echo_floor, ours, setting_of
+from benchmarks.setting import (
+    FITTED,
+    MODEL,
+    Setting,
+    echo_floor,
+    graph_floor,
+    ours,
+    run_graph,
+    setting_of,
+)
 from gurmukhi.command import Parser, run, whole_number
 
 _RESULT: Final = Path("build/bench/quick.json")
@@ -135,7 +143,7 @@ def _measure_batches(setting: Setting, report: Report) -> None:
 
     What the echo and the graph take together is what a server that did nothing else would take.
     """
-    with ours(setting) as server, echo_floor(setting) as floor, _graph(setting) as alone:
+    with ours(setting) as server, echo_floor(setting) as floor, graph_floor(setting) as alone:
         for batch, goal in _BATCHES.items():
             question = questions.model_infer(server, setting.graph, *MODEL, batch)
             work = {
@@ -152,7 +160,7 @@ def _measure_batches(setting: Setting, report: Report) -> None:
                     setting.generator.burst(*one, Shape(8), requests[name])
                     for name, one in work.items()
                 )
-                images, cpu = _run_graph(alone, batch, setting.seconds)
+                images, cpu = run_graph(alone, batch, setting.seconds)
                 rates.append(mine.requests_per_second * batch / images)
                 costs.append(cpu / mine.cpu_microseconds)
                 floors.append(cpu / (cpu + echo.cpu_microseconds))
@@ -223,31 +231,6 @@ _PARTS: Final[dict[str, Callable[[Setting, Report], None]]] = {
     "start": _measure_start,
     "scale": _measure_scale,
 }
-
-
-@contextmanager
-def _graph(setting: Setting) -> Iterator["subprocess.Popen[str]"]:
-    cpus = setting.cpus
-    with subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "benchmarks.graph", str(setting.graph)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cpus),
-    ) as process:
-        if process.stdout is None or not process.stdout.readline():
-            raise BenchmarkError("the graph alone did not start")
-        yield process
-
-
-def _run_graph(process: "subprocess.Popen[str]", batch: int, seconds: float) -> tuple[float, float]:
-    """Images a second, and CPU microseconds a run."""
-    if process.stdin is None or process.stdout is None:
-        raise BenchmarkError("the graph alone is not connected")
-    process.stdin.write(f"{batch} {seconds}\n")
-    process.stdin.flush()
-    images, cpu = map(float, process.stdout.readline().split())
-    return images, cpu
 
 
 def _import_seconds() -> float:

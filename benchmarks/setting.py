@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.load import Generator
-from benchmarks.processes import ServerProcess, running
+from benchmarks.processes import BenchmarkError, ServerProcess, running
 from benchmarks.rounds import BURST_SECONDS
 
 MODEL: Final = ("mlp", "1")
@@ -73,6 +73,32 @@ def envoy_floor(setting: Setting) -> Iterator[ServerProcess]:
     command = [sys.executable, "-m", "benchmarks.envoy_floor", str(setting.graph.absolute())]
     with running("bare handler", command, r"port (\d+)", cpus=setting.cpus) as server:
         yield server
+
+
+@contextmanager
+def graph_floor(setting: Setting) -> Iterator["subprocess.Popen[str]"]:
+    """onnxruntime without a server, on the CPU that our server has."""
+    cpus = setting.cpus
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "benchmarks.graph", str(setting.graph)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+    ) as process:
+        if process.stdout is None or not process.stdout.readline():
+            raise BenchmarkError("the graph alone did not start")
+        yield process
+
+
+def run_graph(process: "subprocess.Popen[str]", batch: int, seconds: float) -> tuple[float, float]:
+    """Images a second, and CPU microseconds a run."""
+    if process.stdin is None or process.stdout is None:
+        raise BenchmarkError("the graph alone is not connected")
+    process.stdin.write(f"{batch} {seconds}\n")
+    process.stdin.flush()
+    images, cpu = map(float, process.stdout.readline().split())
+    return images, cpu
 
 
 def _fitted() -> Path:

@@ -29,13 +29,16 @@ def run_stream(session: Session, stream: Stream) -> bool:
     started = time.monotonic()
     done = 0
     try:
-        with progress("images", total, quiet=session.settings.quiet) as shown:
+        with (
+            progress("images", total, quiet=session.settings.quiet) as shown,
+            ThreadPoolExecutor(session.settings.concurrency) as pool,
+        ):
             for images, labels in stream.blocks():
                 for subject in subjects:
                     tally = session.tallies.setdefault(subject.key, Tally())
                     if subject.blocked:
                         continue
-                    _count_block(session, subject, tally, images, labels)
+                    _count_block(session, pool, subject, tally, images, labels)
                     done += len(labels)
                     rate = done / max(time.monotonic() - started, 1e-9)
                     shown.advance(len(labels), f"{rate:,.0f} images/s")
@@ -53,6 +56,7 @@ def run_stream(session: Session, stream: Stream) -> bool:
 
 def _count_block(
     session: Session,
+    pool: ThreadPoolExecutor,
     subject: Subject,
     tally: Tally,
     images: NDArray[np.uint8],
@@ -61,20 +65,19 @@ def _count_block(
     """Classify a block in batches, some at a time, and count the answers."""
     replay, batch = empty_replay(len(images)), session.settings.batch
     started = time.monotonic()
-    with ThreadPoolExecutor(session.settings.concurrency) as pool:
-        for future in [
-            pool.submit(
-                replay_batch,
-                session.target,
-                subject.name,
-                subject.version,
-                images,
-                np.arange(start, min(start + batch, len(images))),
-                replay,
-            )
-            for start in range(0, len(images), batch)
-        ]:
-            future.result()
+    for future in [
+        pool.submit(
+            replay_batch,
+            session.target,
+            subject.name,
+            subject.version,
+            images,
+            np.arange(start, min(start + batch, len(images))),
+            replay,
+        )
+        for start in range(0, len(images), batch)
+    ]:
+        future.result()
     tally.seconds += time.monotonic() - started
     answered = replay.answered
     if answered.any():
