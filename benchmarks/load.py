@@ -68,7 +68,7 @@ class Generator:
         if program is None:
             raise BenchmarkError("h2load is not there; install nghttp2-client (apt-get)")
         self._program = program
-        self._cpus = cpus
+        self.cpus = cpus
 
     def burst(
         self,
@@ -105,7 +105,7 @@ class Generator:
         return max(least, int(burst.requests_per_second * seconds))
 
     def _run(self, command: Sequence[str]) -> str:
-        cpus = self._cpus
+        cpus = self.cpus
         done = subprocess.run(  # noqa: S603 - our own command
             command,
             capture_output=True,

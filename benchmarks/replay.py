@@ -31,40 +31,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = Parser("benchmarks.replay", __doc__.splitlines()[0], ("python -m benchmarks.replay",))
     parser.add_argument("--models", type=Path, help="a model repository")
-    parser.add_argument("--batch", type=whole_number(1, 1000), default=_BATCH, help="images a call")
     parser.add_argument("--rounds", type=whole_number(1, 1000), default=5)
     parser.add_argument("--json", type=Path, default=_RESULT, help="default: %(default)s")
     return run(parser, _command, argv)
 
 
 def _command(arguments: argparse.Namespace) -> int:
-    setting, batch = setting_of(arguments.models, arguments.rounds), arguments.batch
+    setting = setting_of(arguments.models, arguments.rounds)
     report = Report()
     rates = []
     with ours(setting) as server, graph_floor(setting) as alone:
         for _ in range(setting.rounds):
-            images, _cpu = run_graph(alone, batch, setting.seconds)
-            rates.append(_replay(setting, server, batch) / images)
-    what = f"replay in calls of {batch}: images/s to the graph alone"
+            images, _cpu = run_graph(alone, _BATCH, setting.seconds)
+            rates.append(_replay(setting, server) / images)
+    what = f"replay in calls of {_BATCH}: images/s to the graph alone"
     report.ratios.append(Ratio(what, statistics.median(rates), _GOAL))
     report.write(arguments.json)
     print(f"{report.table()}\n\nwritten to {arguments.json}")  # noqa: T201
     return 0
 
 
-def _replay(setting: Setting, server: ServerProcess, batch: int) -> float:
+def _replay(setting: Setting, server: ServerProcess) -> float:
     """Images a second, as the evaluator counts them: of its calls alone, not of drawing digits."""
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         command = [sys.executable, "-m", "evaluator", "--target", f"127.0.0.1:{server.port}", "-q"]
         command += ["--models", str(setting.models), "--model", ":".join(MODEL)]
-        command += ["--data", f"synthetic:{_IMAGES}", "--batch", str(batch), "--report", folder]
-        # The server keeps its CPU for itself.
-        others = os.sched_getaffinity(0) - setting.cpus or setting.cpus
+        command += ["--data", f"synthetic:{_IMAGES}", "--batch", str(_BATCH), "--report", folder]
+        cpus = setting.generator.cpus  # the server keeps its own for itself
         done = subprocess.run(  # noqa: S603 - our own command
             command,
             capture_output=True,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, others),
+            preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None,
         )
         if done.returncode:
             raise BenchmarkError(f"the evaluator ended with {done.returncode}: {done.stdout}")

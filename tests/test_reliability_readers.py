@@ -162,7 +162,7 @@ def test_pictures_write_nothing_of_pillow_s_into_the_log() -> None:
 @pytest.mark.parametrize("reader", READERS)
 def test_a_few_seconds_of_fuzzing_find_nothing(reader: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="pip install -e '.[reliability]'")
-    found = fuzz(reader, 3, tmp_path / "corpus")
+    found = fuzz(reader, 5, tmp_path / "corpus")
     assert not found.fault
     assert found.cases > 2 * len(sound(reader))  # more than it begins with, on a busy machine too
 

@@ -81,13 +81,9 @@ def test_each_answer_belongs_to_its_request_while_models_come_and_go(models: Pat
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("front")
-def test_mixed_traffic_leaks_nothing(models: Path, tmp_path: Path) -> None:
-    figures = list(try_endurance(models, 25, tmp_path))
-    # Of so short a run the memory is still that of a start, and rates are the machine's, which has
-    # other tests to run; but each kind of traffic was there.
-    rates = [one for one in figures if one.limit.startswith("at least")]
-    kept = [one for one in figures if "memory" not in one.what and one not in rates]
+def test_mixed_traffic_leaks_nothing(models: Path, tmp_path: Path, front: str) -> None:
+    figures = list(try_endurance(models, 30 if front == "grpcio" else 15, tmp_path))
+    # Of so short a run the memory is still that of a start, and the rate is the machine's.
+    kept = [one for one in figures if "memory" not in one.what and one.what != "calls a second"]
     assert broken(kept) == []
-    assert len(rates) == 5
-    assert [one.what for one in rates if one.value == "0"] == []
     assert (tmp_path / "endurance.svg").is_file()

@@ -208,7 +208,7 @@ def _calibrate(
 
 
 def _pair_signs() -> NDArray[np.float32]:
-    """(46, 10): +1 where a class is the pair's first, −1 where it is its second."""
+    """(46, 10): +1 where a class is the pair's first, −1 where its second; the last row is zero."""
     signs = np.zeros((len(_PAIRS) + 1, CLASS_COUNT), dtype=np.float32)
     for pair, (first, second) in enumerate(_PAIRS):
         signs[pair, first], signs[pair, second] = 1, -1
