@@ -6,14 +6,11 @@ its front: the echo, or the bare handler in Envoy.
 """
 
 import argparse
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Final
 
 from benchmarks import questions
 from benchmarks.load import SHAPES, Question, Shape, median
+from benchmarks.perf import ELSE, read_shares, require_perf
 from benchmarks.processes import BenchmarkError, ServerProcess
 from benchmarks.rounds import ROUNDS, interleave
 from benchmarks.setting import MODEL, Setting, echo_floor, envoy_floor, ours, setting_of
@@ -30,20 +28,19 @@ from gurmukhi.terminal import format_table
 _SECONDS: Final = 3.0
 _SAMPLES_A_SECOND: Final = 1500
 _BEGIN_SECONDS: Final = 0.3  # until perf samples
-# What a file's name says of the library; what none of them says is "all else".
+# What a file's name says of the library.
 _LIBRARIES: Final = {
-    "Python's interpreter": r"libpython|^python",
-    "onnxruntime": r"onnxruntime",
-    "grpcio's core": r"cygrpc",
+    "Python's interpreter": r"^libpython|^python",
+    "onnxruntime": r"^onnxruntime",
+    "grpcio's core": r"^cygrpc",
     "Envoy": r"^envoy",
-    "pyvoy": r"pyvoy",
+    "pyvoy": r"^\S*pyvoy",
     "the event loop (uvloop)": r"^loop\.",
     "the kernel": r"^\[kernel|^\[guest",
     "the C library": r"^libc\.|^libpthread|^ld-linux",
     "protobuf": r"^_message\.",
-    "NumPy": r"_umath",
+    "NumPy": r"^_multiarray_umath",
 }
-_ELSE: Final = "all else"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> int:
-    if shutil.which("perf") is None:
-        raise BenchmarkError("perf is not there; install linux-perf (apt-get)")
+    require_perf()
     setting = setting_of(arguments.models, arguments.rounds)
     is_envoy = arguments.front == "envoy"
     with (
@@ -96,17 +92,7 @@ def _by_library(
         file = Path(folder, "perf.data")
         with _sampled(server.serving_pid, file):
             setting.generator.burst(server, question, shape, requests)
-        command = ["perf", "report", "-i", str(file), "--no-children", "--sort", "dso"]
-        report = subprocess.run(  # noqa: S603 - our own command
-            [*command, "--stdio", "-q"], capture_output=True, text=True, check=True
-        ).stdout
-    found: dict[str, float] = defaultdict(float)
-    for share, name in re.findall(r"^\s*([\d.]+)%\s+(\S+)", report, re.MULTILINE):
-        found[_library(name)] += float(share)
-    if not found:
-        raise BenchmarkError(f"perf took no sample of {server.name}")
-    whole = sum(found.values())
-    return {name: part / whole for name, part in found.items()}
+        return read_shares(file, _LIBRARIES)
 
 
 @contextmanager
@@ -122,15 +108,10 @@ def _sampled(pid: int, file: Path) -> Iterator[None]:
             perf.send_signal(signal.SIGINT)
 
 
-def _library(name: str) -> str:
-    matching = (known for known, pattern in _LIBRARIES.items() if re.search(pattern, name))
-    return next(matching, _ELSE)
-
-
 def _table(columns: Mapping[str, Mapping[str, float]]) -> str:
     rows = [
         (name, *(f"{column.get(name, 0.0):.0f}" for column in columns.values()))
-        for name in (*_LIBRARIES, _ELSE)
+        for name in (*_LIBRARIES, ELSE)
         if any(column.get(name, 0.0) >= 1 for column in columns.values())
     ]
     rows.append(("all", *(f"{sum(column.values()):.0f}" for column in columns.values())))

@@ -250,16 +250,15 @@ def train(
     velocities = [
         Layer(np.zeros_like(layer.weights), np.zeros_like(layer.biases)) for layer in network.layers
     ]
-    shuffled, losses = np.empty_like(inputs), []
+    losses = []
     with np.errstate(over="ignore", invalid="ignore"):
         for order in orders:
-            # One gather an epoch leaves batches that lie together in memory; "clip" skips a copy.
-            np.take(inputs, order, axis=0, out=shuffled, mode="clip")
-            shuffled_targets = targets[order]
             costs = []
             for start in range(0, len(inputs), batch_size):
-                y = shuffled_targets[start : start + batch_size]
-                trace = forward(network, shuffled[start : start + batch_size])
+                # Gathered when its turn comes, a batch is still in the cache when it is used.
+                batch = order[start : start + batch_size]
+                y = targets[batch]
+                trace = forward(network, inputs[batch])
                 costs.append(network.cost.value(trace.z[-1], y))
                 gradients = backward(network, trace, y)
                 descend(

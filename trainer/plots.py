@@ -63,6 +63,7 @@ def _confusion(axes: Axes, title: str, matrix: NDArray[np.int64], *, glyphs: boo
                 fontsize=6 if count < 1000 else 5,
                 color="white" if dark else INK,
                 fontweight="bold" if true == predicted else "normal",
+                in_layout=False,  # it lies within its cell; measuring hundreds takes seconds
             )
     axes.set_title(title, fontsize=9)
     axes.set_xlabel("predicted", fontsize=8)

@@ -1,5 +1,6 @@
 """Run tasks in processes of their own, a few at a time, with word of how they get on."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -139,6 +140,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _work(connection: Connection, function: Callable[[Any, Tell], Any]) -> None:
+    gc.freeze()  # what the imports left stays, so no collection need go through it
     with suppress(EOFError, OSError):  # the parent has gone, or has no more tasks
         while True:
             task = connection.recv()

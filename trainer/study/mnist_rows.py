@@ -2,7 +2,7 @@
 
 The training is `trainer.backprop`, from PyTorch's initial weights and with PyTorch's batches for
 the seed. In float32 it follows `trainer.mlp.train_mlp` but for rounding, and takes 8 seconds where
-that takes 11 (128, 64 hidden, one core): no graph is recorded, and an epoch is gathered at once.
+that takes 11 (128, 64 hidden, one core), since no graph is recorded.
 """
 
 import time
