@@ -31,14 +31,17 @@ def settle() -> None:
 
     Loading a graph takes several times what it keeps, and the C library holds on to the rest. A
     collector that passes over modules and models at each full round would stop every call for it.
+    A start, in which hardly anything dies, has none (`gc.disable`): it begins here.
 
     From now on the heap gives back. It takes the largest block that was ever freed, such as a
     picture of 16 megapixels, for a size to keep at hand; to the first loading, whose tensors are as
     large, that is worth a fifth of the start.
     """
-    gc.unfreeze()
-    gc.collect()
+    if gc.isenabled():
+        gc.unfreeze()
+        gc.collect()
     gc.freeze()
+    gc.enable()
     _set_heap(_LARGE, _SPARE)
     trim = getattr(_libc, "malloc_trim", None)  # of glibc; musl has none, nor needs it
     if trim is not None:

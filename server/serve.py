@@ -18,6 +18,7 @@ from server.control import ModelControl
 from server.cpus import pin
 from server.grpc_front import FrontConfig, GrpcFront, join_address, reserved_port
 from server.http import HttpServer
+from server.memory import settle
 from server.policy import Key
 from server.process import ServingProcess
 from server.supervisor import Supervisor
@@ -139,6 +140,7 @@ def serve_with_workers(config: ServerConfig, stop: StopSignal) -> int:
                 http.start()
                 ready.set()
                 _announce(config, port, http.port, control)
+                settle()
                 _supervise(config, stop, supervisor, control)
                 _log.info("draining")
                 ready.clear()

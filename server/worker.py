@@ -1,5 +1,6 @@
 """One of several serving processes on a port, and the parent's end of it."""
 
+import gc
 import logging
 import os
 import signal
@@ -113,6 +114,7 @@ def run_worker(
     config: ServerConfig, port: int, place: int, commands: Connection, requests: Connection
 ) -> None:
     """Serve until told to drain, or until the parent is gone."""
+    gc.disable()  # as in the parent, until the models are there
     # A terminal's Ctrl-C reaches the whole group: the parent alone decides.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

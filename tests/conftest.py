@@ -1,5 +1,6 @@
 """A small model repository and a server of it, made once for all tests."""
 
+import gc
 import os
 import re
 import signal
@@ -25,6 +26,11 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, so no collection need go through it: a tenth of the tests' time."""
+    gc.freeze()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 import io
 import re
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +27,22 @@ def test_memory_that_loading_took_is_given_back(models: Path) -> None:
     figures = dict(re.findall(r"(Vm\w+):\s+(\d+) kB", status))
     # Without it the two are equal: the C library holds on to all that it ever had.
     assert int(figures["VmRSS"]) < 0.93 * int(figures["VmHWM"])
+
+
+def test_the_collector_begins_with_the_service_and_passes_over_what_was_loaded() -> None:
+    program = (
+        "import gc, server.command, server.memory\n"
+        "server.command.main = lambda argv: print(gc.isenabled()) or server.memory.settle()\n"
+        "import server.__main__\n"
+        "server.__main__.main()\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+        "loop = []\n"
+        "loop.append(loop)\n"
+        "del loop\n"
+        "print(gc.collect() > 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "True", "True", "True"], done.stderr
 
 
 def test_the_threads_of_a_server_share_one_heap(models: Path) -> None:

@@ -284,7 +284,7 @@ def test_sigint_exits_130(models: Path) -> None:
 
 def test_the_server_imports_no_training_library(models: Path) -> None:
     program = (
-        "import sys, server.__main__\n"
+        "import sys, server.command\n"
         "found = {'torch', 'sklearn', 'pandas', 'onnx', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(', '.join(found) or 0)\n"
     )
