@@ -20,12 +20,12 @@ from reliability.figures import Figure
 from reliability.neighbour import calling, quantile
 from reliability.questions import Truth
 from reliability.service import Service, serving
-from reliability.traffic import Traffic
+from reliability.traffic import Traffic, bad_input
 
 TRIAL: Final = "endurance"
 _PROCESSES: Final = 2
 _WORKERS: Final = ("--workers", "auto")  # one a CPU
-_SAMPLES: Final = 120
+_SAMPLES: Final = 120  # at most
 _WARM_UP: Final = 0.2  # of the time
 _RATE: Final = 2_000
 # What else is to be there, so many a second.
@@ -77,13 +77,10 @@ def try_endurance(models: Path, seconds: float, out: Path) -> Iterator[Figure]:
         drivers = [_Driver(service.target, repository, index) for index in range(_PROCESSES)]
         for driver in drivers:
             driver.ready()
-        samples = []
-        for _ in range(_SAMPLES):
-            time.sleep(seconds / _SAMPLES)
-            samples.append(Sample.of(service))
+        samples = list(_watch(service, seconds))
         told = Told.sum(driver.stop() for driver in drivers)
         running = service.is_running()
-    warm = samples[int(_SAMPLES * _WARM_UP) :]
+    warm = samples[int(len(samples) * _WARM_UP) :]
     yield Figure.exactly(TRIAL, "the server still runs", running, expected=True)
     yield from told.figures(seconds)
     rate = (warm[-1].handled - warm[0].handled) / (warm[-1].at - warm[0].at)
@@ -95,6 +92,15 @@ def try_endurance(models: Path, seconds: float, out: Path) -> Iterator[Figure]:
     what = f"p99 latency of the second half ({second * 1e3:.0f} ms) : the first"
     yield Figure.at_most(TRIAL, what, second / first, 1.5)
     _plot(samples, neighbour.began, neighbour.seconds, out / "endurance.svg")
+
+
+def _watch(service: Service, seconds: float) -> Iterator[Sample]:
+    """A sample now and then for so long; fewer where the server takes long to say what it holds."""
+    now = started = time.monotonic()
+    while now < started + seconds:
+        time.sleep(seconds / _SAMPLES)
+        yield Sample.of(service)
+        now = time.monotonic()
 
 
 def _growth(warm: Sequence[Sample]) -> Iterator[Figure]:
@@ -169,7 +175,7 @@ class _Driver:
 def _drive(target: str, models: Path, index: int, pipe: Connection) -> None:
     """Send from one process; the first one's also reload models, the others' send bad input."""
     traffic = Traffic(target, Truth.of(models), index)
-    other = (traffic.reload, models) if index == 0 else (traffic.send_bad_input,)
+    other = (traffic.reload, models) if index == 0 else (traffic.send_bad_input, bad_input())
     senders = ((traffic.call,), (traffic.call_with_deadlines,), (traffic.stream,), other)
     threads = [threading.Thread(target=traffic.until_stopped, args=one) for one in senders]
     for thread in threads:

@@ -9,6 +9,7 @@ import itertools
 import os
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import grpc
 
 from gurmukhi.inference import open_inference_grpc_pb2 as oip
 from gurmukhi.inference.open_inference_grpc_pb2_grpc import GRPCInferenceServiceStub
-from reliability.cases import cases
+from reliability.cases import Case, cases
 from reliability.questions import IMAGES, Question, Truth
 from reliability.raw_channel import RawChannel
 
@@ -34,6 +35,11 @@ _STREAM_PAUSE_SECONDS: Final = 0.5
 _RELOAD_SECONDS: Final = 5.0
 _BAD_CASES: Final = 2000
 _BAD_PAUSE_SECONDS: Final = 0.01
+
+
+def bad_input() -> Sequence[Case]:
+    """Calls that no sound client would make; some seconds' work."""
+    return list(itertools.islice(cases(seed=9), _BAD_CASES))
 
 
 class Traffic:
@@ -108,11 +114,10 @@ class Traffic:
                 self._hold(question, reply)
                 self.counts["messages of streams"] += 1
 
-    def send_bad_input(self) -> None:
+    def send_bad_input(self, bad: Sequence[Case]) -> None:
         """Send calls that no sound client would make."""
         methods = _Methods(self._others)
-        found = list(itertools.islice(cases(seed=9), _BAD_CASES))
-        for case in itertools.cycle(found):
+        for case in itertools.cycle(bad):
             if self.stopped.wait(_BAD_PAUSE_SECONDS):
                 return
             future = methods.of(case.path).future(case.message, timeout=_TIMEOUT_SECONDS)
@@ -126,8 +131,10 @@ class Traffic:
     def reload(self, models: Path) -> None:
         """Load versions again, one after another, as if their files were new."""
         stub = GRPCInferenceServiceStub(self._others)
+        due = time.monotonic()
         for name, version in itertools.cycle(self._truth.keys):
-            if self.stopped.wait(_RELOAD_SECONDS):
+            due += _RELOAD_SECONDS
+            if self.stopped.wait(max(0.0, due - time.monotonic())):
                 return
             os.utime(models / name / version / "manifest.json")  # else it stays as it is
             stub.RepositoryModelLoad(oip.RepositoryModelLoadRequest(model_name=name), timeout=60)

@@ -81,8 +81,8 @@ def test_each_answer_belongs_to_its_request_while_models_come_and_go(models: Pat
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("front")
-def test_mixed_traffic_leaks_nothing(models: Path, tmp_path: Path, front: str) -> None:
-    figures = list(try_endurance(models, 30 if front == "grpcio" else 15, tmp_path))
+def test_mixed_traffic_leaks_nothing(models: Path, tmp_path: Path) -> None:
+    figures = list(try_endurance(models, 30, tmp_path))
     # Of so short a run the memory is still that of a start, and the rate is the machine's.
     kept = [one for one in figures if "memory" not in one.what and one.what != "calls a second"]
     assert broken(kept) == []
