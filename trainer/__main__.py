@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from gurmukhi.command import Parser, run
 from gurmukhi.errors import GurmukhiError
 from trainer import flags
+from trainer.imports import lasting_imports
 
 
 class LibraryMissing(GurmukhiError):  # noqa: N818 - says what is missing
@@ -42,7 +43,7 @@ _COMMANDS: Final = {
         ),
     ),
     "robustness": _Command(
-        "trainer.robustness",
+        "trainer.robustness_command",
         flags.add_robustness_flags,
         "Measure every model under corruptions, and its doubt at pictures of no digit.",
         ("gurmukhi-train robustness --models models/ --out robustness/",),
@@ -98,7 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: argparse.Namespace) -> int:
     try:
-        code: int = importlib.import_module(name).command(arguments)
+        with lasting_imports():
+            module = importlib.import_module(name)
+        code: int = module.command(arguments)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in _OURS:
             raise

@@ -1,8 +1,8 @@
 """Run tasks in processes of their own, a few at a time, with word of how they get on."""
 
-import gc
 import multiprocessing
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar, Final, TypeVar
 
 from gurmukhi.errors import GurmukhiError
+from trainer.imports import lasting_imports
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -41,13 +42,13 @@ def run_tasks(
     where a process died; leaving the iteration early, by an error or an interrupt, ends the
     processes.
     """
-    waiting = deque(tasks)
+    waiting, pickled = deque(tasks), pickle.dumps(function)
     context = multiprocessing.get_context("spawn")
     workers: dict[Any, tuple[Any, Any]] = {}  # connection -> process, the task that it has
     try:
         for _ in range(min(jobs, len(waiting))):
             here, there = context.Pipe()
-            process = context.Process(target=_work, args=(there, function), daemon=True)
+            process = context.Process(target=_work, args=(there, pickled), daemon=True)
             with _uninterrupted():
                 with _one_thread():
                     process.start()
@@ -139,8 +140,9 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = before[name]
 
 
-def _work(connection: Connection, function: Callable[[Any, Tell], Any]) -> None:
-    gc.freeze()  # what the imports left stays, so no collection need go through it
+def _work(connection: Connection, pickled: bytes) -> None:
+    with lasting_imports():  # those of the function's module
+        function: Callable[[Any, Tell], Any] = pickle.loads(pickled)  # noqa: S301 - our parent's
     with suppress(EOFError, OSError):  # the parent has gone, or has no more tasks
         while True:
             task = connection.recv()
