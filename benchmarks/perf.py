@@ -24,17 +24,16 @@ def read_shares(file: Path, kinds: Mapping[str, str]) -> dict[str, float]:
 
     A sample is of the first kind whose pattern is found in its "library [.] function".
     """
+    command = ["perf", "report", "-i", str(file), "--no-children", "-F", "period,dso,sym"]
     report = subprocess.run(  # noqa: S603 - our own command
-        ["perf", "report", "-i", str(file), "--no-children", "--sort", "dso,sym", "--stdio", "-q"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=True,
+        [*command, "--stdio", "-q"], capture_output=True, text=True, check=True
     ).stdout
-    found: dict[str, float] = defaultdict(float)
-    for share, place in re.findall(r"^\s*([\d.]+)%\s+(\S.*)$", report, re.MULTILINE):
+    found: dict[str, int] = defaultdict(int)
+    # Periods, not percentages: those of single functions are rounded to nothing.
+    for period, place in re.findall(r"^\s*(\d+)\s+(\S.*)$", report, re.MULTILINE):
         matching = (kind for kind, pattern in kinds.items() if re.search(pattern, place))
-        found[next(matching, ELSE)] += float(share)
+        found[next(matching, ELSE)] += int(period)
     whole = sum(found.values())
     if not whole:
-        raise BenchmarkError("perf took no sample")
+        raise BenchmarkError(f"{file.name}: perf took no sample")
     return {kind: part / whole for kind, part in found.items()}

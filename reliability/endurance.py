@@ -161,7 +161,7 @@ class _Driver:
         self._process.start()
 
     def ready(self) -> None:
-        """Wait until it sends."""
+        """Wait until it is about to send."""
         self._pipe.recv()
 
     def stop(self) -> Told:

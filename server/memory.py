@@ -31,13 +31,13 @@ def settle() -> None:
 
     Loading a graph takes several times what it keeps, and the C library holds on to the rest. A
     collector that passes over modules and models at each full round would stop every call for it.
-    A start, in which hardly anything dies, has none (`gc.disable`): it begins here.
+    During the start, in which hardly anything dies, the collector is off; it is switched on here.
 
     From now on the heap gives back. It takes the largest block that was ever freed, such as a
     picture of 16 megapixels, for a size to keep at hand; to the first loading, whose tensors are as
     large, that is worth a fifth of the start.
     """
-    if gc.isenabled():
+    if gc.isenabled():  # else this is the end of the start, and nothing was frozen yet
         gc.unfreeze()
         gc.collect()
     gc.freeze()

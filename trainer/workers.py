@@ -54,6 +54,9 @@ def run_tasks(
                     process.start()
                 workers[here] = (process, None)
             there.close()
+        # Not before all are started: a task may be more than the pipe takes before it is read,
+        # and that is when the worker has imported its libraries.
+        for here in list(workers):
             _give(workers, here, waiting)
         while workers:
             for connection in wait(list(workers)):

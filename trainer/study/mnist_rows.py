@@ -1,8 +1,8 @@
 """Train one row of the MNIST table; runs in a process of its own.
 
 The training is `trainer.backprop`, from PyTorch's initial weights and with PyTorch's batches for
-the seed. In float32 it follows `trainer.mlp.train_mlp` but for rounding, and takes 8 seconds where
-that takes 11 (128, 64 hidden, one core), since no graph is recorded.
+the seed. In float32 it follows `trainer.mlp.train_mlp` but for rounding, and takes less
+time, since no graph is recorded.
 """
 
 import time
