@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays, so no collection need go through it: a tenth of the tests' time."""
+    """What was imported stays, so no collection need go through it."""
     gc.freeze()
 
 
