@@ -4,7 +4,8 @@ Two models, a table each: the MLP, whose one ONNX file all serve, and the publis
 which the peers serve skl2onnx's export. All get UINT8 pixels by Open Inference v2 and the same load
 in turns; ours are asked over DigitService too. Ours, by either front, has one pinned process; the
 peers are as they come, on every CPU. Each peer is installed into an environment of its own, once;
-one that cannot be installed or started is named and left out.
+one that cannot be installed or started is named and left out. Some are measured when they are asked
+for alone: without a protocol of their own they get JSON.
 """
 
 import argparse
@@ -18,8 +19,9 @@ from typing import Final
 
 from benchmarks import questions
 from benchmarks.load import SHAPES, Burst, median
+from benchmarks.more_peers import MORE_PEERS
 from benchmarks.page import Page
-from benchmarks.peers import MODEL_NAME, PEERS, Peer, install, running_peer, version_of
+from benchmarks.peers import PEERS, Peer, install, running_peer, version_of
 from benchmarks.processes import BenchmarkError
 from benchmarks.report import Ratio
 from benchmarks.rounds import Work, interleave, ratio
@@ -71,11 +73,15 @@ class Comparison:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
-    parser = Parser("benchmarks.bench", __doc__.splitlines()[0], ("make bench",))
+    examples = ("make bench", "python -m benchmarks.bench --peer litserve --results build/bench")
+    parser = Parser("benchmarks.bench", __doc__.splitlines()[0], examples)
     parser.add_argument("--models", type=Path, help="a model repository (default: fits)")
     parser.add_argument("--rounds", type=whole_number(1, 1000), default=9)
     parser.add_argument(
-        "--peer", choices=[peer.name for peer in PEERS], action="append", help="this one alone"
+        "--peer",
+        choices=[peer.name for peer in (*PEERS, *MORE_PEERS)],
+        action="append",
+        help=f"this one alone (default: {', '.join(peer.name for peer in PEERS)})",
     )
     parser.add_argument("--results", type=Path, default=_RESULTS, help="default: %(default)s")
     return run(parser, _command, argv)
@@ -84,7 +90,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> int:
     setting = setting_of(arguments.models, arguments.rounds)
     chosen = [
-        peer for peer in PEERS if peer.name in (arguments.peer or [one.name for one in PEERS])
+        peer
+        for peer in (*PEERS, *MORE_PEERS)
+        if peer.name in (arguments.peer or [one.name for one in PEERS])
     ]
     mlp = Comparison("MLP, the same graph for all", MODEL, setting.graph)
     svm = Comparison("RBF machine, the peers with skl2onnx's export", _SVM, _exported(setting))
@@ -137,7 +145,7 @@ def _join(stack: ExitStack, peer: Peer, comparison: Comparison, versions: dict[s
     graph = comparison.peers_graph
     server = stack.enter_context(running_peer(peer, environment, _FOLDER, graph))
     versions[peer.package] = version_of(peer, environment)
-    comparison.work[peer.name] = (server, questions.model_infer(server, graph, MODEL_NAME, ""))
+    comparison.work[peer.name] = (server, peer.ask(server, graph))
 
 
 def _measure(comparison: Comparison, setting: Setting) -> None:

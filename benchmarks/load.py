@@ -1,4 +1,4 @@
-"""Load from h2load, the native generator of nghttp2: gRPC-framed bodies, counted and timed.
+"""Load from h2load, the native generator of nghttp2: gRPC-framed bodies or JSON, counted and timed.
 
 h2load does not look at `grpc-status`. So each server is asked once by a gRPC client whose answer is
 held against the graph, and the bytes that h2load counts must be that answer's, times the requests.
@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.processes import BenchmarkError, ServerProcess
 
-_HEADERS: Final = ("content-type: application/grpc", "te: trailers")
+_GRPC: Final = ("--header=content-type: application/grpc", "--header=te: trailers")
+_JSON: Final = ("--h1", "--header=content-type: application/json")
 _TIMEOUT_SECONDS: Final = 120
 
 
@@ -47,6 +48,12 @@ class Question:
     path: str
     body: bytes
     reply_bytes: int | None
+    is_json: bool = False  # over HTTP/1.1, else gRPC's
+
+    @property
+    def framed(self) -> bytes:
+        """What is sent."""
+        return self.body if self.is_json else struct.pack(">?I", False, len(self.body)) + self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +89,12 @@ class Generator:
         """Send so many requests, at a rate or as fast as answers come."""
         with tempfile.TemporaryDirectory(prefix="burst-") as folder:
             body, log = Path(folder, "body"), Path(folder, "log")
-            body.write_bytes(struct.pack(">?I", False, len(question.body)) + question.body)
+            body.write_bytes(question.framed)
+            if question.is_json:  # HTTP/1.1 has one request under way on a connection
+                shape = Shape(shape.in_flight)
             command = [self._program, f"--clients={shape.connections}", f"--data={body}"]
             command += [f"--max-concurrent-streams={shape.streams}", f"--requests={requests}"]
-            command += [f"--log-file={log}", *(f"--header={header}" for header in _HEADERS)]
+            command += [f"--log-file={log}", *(_JSON if question.is_json else _GRPC)]
             if rate is not None:
                 command.append(f"--rps={max(1, round(rate / shape.connections))}")
             before = server.cpu_seconds()
@@ -137,7 +146,8 @@ def _check(server: ServerProcess, question: Question, report: str, requests: int
         raise BenchmarkError(f"{server.name} answered {succeeded} of {requests} requests")
     if question.reply_bytes is None:
         return
-    expected = requests * (5 + question.reply_bytes)  # 5 bytes frame a message
+    frame = 0 if question.is_json else 5  # bytes
+    expected = requests * (frame + question.reply_bytes)
     if data != expected:
         raise BenchmarkError(
             f"{server.name} sent {data} bytes for {requests} answers; expected {expected}"

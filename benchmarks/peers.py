@@ -13,12 +13,35 @@ from typing import Final
 import grpc
 import onnxruntime
 
+from benchmarks import questions
+from benchmarks.load import Question
 from benchmarks.processes import BenchmarkError, ServerProcess, answering, free_port
 from gurmukhi.inference import open_inference_grpc_pb2 as pb
 
 _MODELS: Final = Path(__file__).parent / "peer_models"
 _INSTALL_SECONDS: Final = 1800
 MODEL_NAME: Final = "digits"  # whatever the graph is
+
+Ask = Callable[[ServerProcess, Path], Question]  # the graph tells what the answer is to be
+
+
+def infer(server: ServerProcess, graph: Path) -> Question:
+    """One image by Open Inference."""
+    return questions.model_infer(server, graph, MODEL_NAME, "")
+
+
+def is_ready(port: int) -> bool:
+    """Whether a server on the port says that the model is ready."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        ask = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelReady",
+            pb.ModelReadyRequest.SerializeToString,
+            pb.ModelReadyResponse.FromString,
+        )
+        try:
+            return bool(ask(pb.ModelReadyRequest(name=MODEL_NAME), timeout=2).ready)
+        except grpc.RpcError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +60,8 @@ class Peer:
     package: str
     requirements: tuple[str, ...]
     launch: Callable[[Path, Path, Path, int], Launch]  # environment, folder, graph, port
+    is_ready: Callable[[int], bool] = is_ready
+    ask: Ask = infer
 
 
 def install(peer: Peer, folder: Path) -> Path:
@@ -88,25 +113,11 @@ def running_peer(
         peer.name,
         launch.command,
         port,
-        is_ready,
+        peer.is_ready,
         environment=launch.environment,
         log=folder / f"{peer.name}.log",
     ) as server:
         yield server
-
-
-def is_ready(port: int) -> bool:
-    """Whether a server on the port says that the model is ready."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        ask = channel.unary_unary(
-            "/inference.GRPCInferenceService/ModelReady",
-            pb.ModelReadyRequest.SerializeToString,
-            pb.ModelReadyResponse.FromString,
-        )
-        try:
-            return bool(ask(pb.ModelReadyRequest(name=MODEL_NAME), timeout=2).ready)
-        except grpc.RpcError:
-            return False
 
 
 def _kserve(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
@@ -134,8 +145,19 @@ def _mlserver(environment: Path, folder: Path, graph: Path, port: int) -> Launch
     return Launch(command, {"PYTHONPATH": str(folder)})
 
 
+def packages_of(environment: Path) -> Path:
+    """Where an environment has its packages."""
+    return next((environment / "lib").glob("python*/site-packages"))
+
+
+def triton_libraries(environment: Path) -> str:
+    """Where Triton's Python backend finds its libraries, and that of this interpreter."""
+    bundled = packages_of(environment) / "nvidia_pytriton.libs"
+    return f"{bundled}:{Path(sys.base_prefix) / 'lib'}"
+
+
 def _triton(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
-    packages = next((environment / "lib").glob("python*/site-packages"))
+    packages = packages_of(environment)
     home = packages / "pytriton" / "tritonserver"
     version = folder / "models" / MODEL_NAME / "1"
     version.mkdir(parents=True)
@@ -155,12 +177,11 @@ def _triton(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
         "--allow-http=false",
         "--allow-metrics=false",
     ]
-    libraries = [packages / "nvidia_pytriton.libs", Path(sys.base_prefix) / "lib"]
     return Launch(
         command,
         {
             "GRAPH": str(graph),
-            "LD_LIBRARY_PATH": ":".join(map(str, libraries)),
+            "LD_LIBRARY_PATH": triton_libraries(environment),
             "PYTHONPATH": str(packages),
             "PATH": f"{environment / 'bin'}:/usr/bin:/bin",
         },

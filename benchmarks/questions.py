@@ -1,5 +1,9 @@
-"""What is asked of a server: one image or a batch, by either protocol, its answer checked once."""
+"""What is asked of a server: one image or a batch, by each protocol, its answer checked once."""
 
+import base64
+import http.client
+import json
+import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +21,7 @@ from gurmukhi.synthetic import synthetic_digits
 from gurmukhi.v1 import digits_pb2 as digits
 
 CLASSIFY: Final = "/gurmukhi.v1.DigitService/Classify"
+JSON_PREDICT: Final = "/predict"
 MODEL_INFER: Final = "/inference.GRPCInferenceService/ModelInfer"
 _SEED: Final = 17
 _TIMEOUT_SECONDS: Final = 20.0
@@ -56,6 +61,37 @@ def model_infer(
     raw = response.raw_output_contents[names.index("digit")]
     _compare(server, np.frombuffer(raw, dtype="<i8").tolist(), _labels(graph, images))
     return Question(MODEL_INFER, body, len(answer))
+
+
+def json_predict(server: ServerProcess, graph: Path) -> Question:
+    """One image to a server that has no protocol of its own: JSON, the pixels in base64."""
+    images = pixels_of(1)
+    body = _json_of(images)
+    answer = _post(server.port, body)
+    _compare(server, json.loads(answer)["digit"], _labels(graph, images))
+    return Question(JSON_PREDICT, body, len(answer), is_json=True)
+
+
+def answers_json(port: int) -> bool:
+    """Whether a server on the port answers an image in JSON."""
+    try:
+        _post(port, _json_of(pixels_of(1)))
+    except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def _json_of(images: NDArray[np.uint8]) -> bytes:
+    return json.dumps({"pixels": base64.b64encode(images.tobytes()).decode()}).encode()
+
+
+def _post(port: int, body: bytes) -> bytes:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{JSON_PREDICT}", body, {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as reply:  # noqa: S310
+        answer: bytes = reply.read()
+        return answer
 
 
 def echoed(server: ServerProcess, question: Question) -> Question:
