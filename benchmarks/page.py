@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -15,6 +16,8 @@ from benchmarks.report import Ratio, Report, table_of_bursts
 
 Medians = Mapping[int, Mapping[str, Burst]]  # by what is in flight, and the server
 _BAR_SHARE: Final = 0.8
+_LABEL_LETTERS: Final = 10  # in a line
+_WIDEST: Final = 50  # times the smallest bar, beyond which a linear scale hides it
 
 
 @dataclass(slots=True)
@@ -100,7 +103,10 @@ def _plot(path: Path, medians: Medians) -> None:
         positions = [index + place * width for index in range(len(names))]
         axes.bar(positions, heights, width, label=f"{count} in flight")
     ticks = [index + (_BAR_SHARE - width) / 2 for index in range(len(names))]
-    axes.set_xticks(ticks, [name.replace(", ", "\n") for name in names])
+    axes.set_xticks(ticks, [fill(name, _LABEL_LETTERS) for name in names], fontsize=8)
     axes.set_ylabel("server CPU, µs a request")
+    costs = [one.cpu_microseconds for found in medians.values() for one in found.values()]
+    if max(costs) > _WIDEST * min(costs):
+        axes.set_yscale("log")
     axes.legend(frameon=False)
     figure.savefig(path, metadata={"Date": None})
