@@ -1,6 +1,6 @@
 """Load from h2load, the native generator of nghttp2: gRPC-framed bodies or JSON, counted and timed.
 
-h2load does not look at `grpc-status`. So each server is asked once by a gRPC client whose answer is
+h2load does not look at `grpc-status`. So each server is asked once by a client whose answer is
 held against the graph, and the bytes that h2load counts must be that answer's, times the requests.
 """
 

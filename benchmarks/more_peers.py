@@ -14,9 +14,9 @@ _MODELS: Final = Path(__file__).parent / "peer_models"
 
 
 def _pytriton(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
-    launch = _script("pytriton_server.py", environment, graph, port)
-    launch.command.append(str(free_port()))  # PyTriton itself asks its Triton by HTTP
-    return Launch(launch.command, {"LD_LIBRARY_PATH": triton_libraries(environment)})
+    libraries = triton_libraries(environment)
+    words = (graph, port, free_port())  # the last for HTTP, by which PyTriton asks its Triton
+    return _script("pytriton_server.py", environment, *words, LD_LIBRARY_PATH=libraries)
 
 
 def _litserve(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
@@ -32,12 +32,12 @@ def _bentoml(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
 
 
 def _ray(environment: Path, folder: Path, graph: Path, port: int) -> Launch:
-    launch = _script("ray_server.py", environment, graph, port)
-    return Launch(launch.command, {"RAY_USAGE_STATS_ENABLED": "0"})
+    return _script("ray_server.py", environment, graph, port, RAY_USAGE_STATS_ENABLED="0")
 
 
-def _script(name: str, environment: Path, graph: Path, port: int) -> Launch:
-    return Launch([str(environment / "bin/python"), str(_MODELS / name), str(graph), str(port)], {})
+def _script(name: str, environment: Path, *words: object, **variables: str) -> Launch:
+    command = [str(environment / "bin/python"), str(_MODELS / name), *map(str, words)]
+    return Launch(command, variables)
 
 
 MORE_PEERS: Final = (

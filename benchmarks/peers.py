@@ -65,8 +65,8 @@ class Peer:
 
 
 def install(peer: Peer, folder: Path) -> Path:
-    """The peer's environment, made once; raises BenchmarkError where it cannot be had."""
-    environment = folder / peer.name
+    """The environment of the peer's package, made once; raises BenchmarkError if not to be had."""
+    environment = folder / peer.package
     mark = environment / ".installed"
     if mark.exists():
         return environment

@@ -96,11 +96,10 @@ def try_endurance(models: Path, seconds: float, out: Path) -> Iterator[Figure]:
 
 def _watch(service: Service, seconds: float) -> Iterator[Sample]:
     """A sample now and then for so long; fewer where the server takes long to say what it holds."""
-    now = started = time.monotonic()
-    while now < started + seconds:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         time.sleep(seconds / _SAMPLES)
         yield Sample.of(service)
-        now = time.monotonic()
 
 
 def _growth(warm: Sequence[Sample]) -> Iterator[Figure]:
